@@ -1,0 +1,1 @@
+"""The domain of Clearance: deadlines, obligations, decisions, the ledger and the vendors."""

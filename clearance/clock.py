@@ -1,0 +1,11 @@
+"""What time it is: the only source of time in the product, injected everywhere so that tests own it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The present moment as an aware UTC datetime."""
+    return datetime.now(UTC)

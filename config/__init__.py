@@ -1,0 +1,1 @@
+"""What may differ between two deployments: settings, queues, Celery options, logs, metrics."""

@@ -1,0 +1,1 @@
+"""What a broker message means: one module a lane."""

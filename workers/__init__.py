@@ -1,0 +1,1 @@
+"""Which processes run, and from which parts they are built."""
