@@ -38,7 +38,9 @@ class VendorUnavailable(RetryLater):
     `may_have_arrived` is false only when it is certain that the vendor never saw the request.
     """
 
-    def __init__(self, vendor: str, what: str, *, status: int | None = None, may_have_arrived: bool = True) -> None:
+    def __init__(
+        self, vendor: str, what: str, *, status: int | None = None, may_have_arrived: bool = True
+    ) -> None:
         super().__init__(f"{vendor}: {what}")
         self.vendor = vendor
         self.status = status
@@ -89,7 +91,9 @@ class Reject(ClearanceError):
         errors: For 422, messages by field path. They name fields and what was expected, never values.
     """
 
-    def __init__(self, status: HTTPStatus, reason: str, message: str, errors: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, reason: str, message: str, errors: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
