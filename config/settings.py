@@ -299,7 +299,8 @@ def load() -> Settings:
         reader.seal()
     except EnvValidationError as error:
         problems = tuple(
-            f"{name}: {_told(messages)}" for name, messages in sorted(error.error_messages.items())
+            f"{name}: {_told(messages)}"
+            for name, messages in sorted(cast(dict[str, Any], error.error_messages).items())
         )
         raise SettingsError(problems) from None
     return Settings(**values)
