@@ -1,8 +1,8 @@
 """What is measured: each metric declared once, and the only way to move one.
 
-In: `count`, `observe` and `gauge` by name (the port is `clearance.telemetry.Metrics`; wiring connects the two).
-Out: the Prometheus text format, from ingest's `/metrics` or from `serve`. Units are seconds, bytes and items;
-labels have few values, never ids. `docs/metrics.md` is generated from `METRICS`; a test fails when it is stale.
+In: `count`, `observe` and `gauge` by name; the port is `clearance.telemetry.Metrics`, and wiring connects the
+two. Out: the Prometheus text format, from ingest's `/metrics` or from `serve`. Units are seconds, bytes and
+items; labels have few values, never ids. `docs/metrics.md` is generated from `METRICS`.
 """
 
 from collections.abc import Callable
@@ -164,7 +164,8 @@ class PrometheusMetrics:
     """`clearance.telemetry.Metrics` over the declared metrics, in a registry of its own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each one, that nothing reads
+        # Otherwise each series has a second one with its birth time, which nothing reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one untyped
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
         self._collector_by_name = {metric.name: self._declared(metric) for metric in METRICS}
