@@ -1,0 +1,1 @@
+"""Optimove's side: its signature, its notifications, and the calls that answer them."""
