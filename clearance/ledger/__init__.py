@@ -1,0 +1,1 @@
+"""What Clearance remembers, in SQL: SQLite embedded by default, PostgreSQL in production."""

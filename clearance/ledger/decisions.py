@@ -1,0 +1,93 @@
+"""What was decided and what was sent: one decision a subject and customer, one row an approval call."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clearance.decisions.decision import Decision
+from clearance.ledger.tables import approvals, decisions
+
+
+class Answer(StrEnum):
+    """What became of an approval call, as far as we know."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # it may have arrived: no answer came back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDecision:
+    """A decision about one customer. `subject` is what was asked: a notification, a send group."""
+
+    subject: str
+    customer_id: str
+    decision: Decision
+    inputs_digest: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApproval:
+    """One call that carried approvals to the vendor. `error` never holds personal data."""
+
+    approval_id: str
+    subject: str
+    attempt: int
+    customers: int
+    sent_at: datetime
+    answered_at: datetime | None
+    status: int | None
+    answer: Answer
+    error: str | None = None
+
+
+def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
+    """Keep the decisions. The first one about a subject and customer stands: a repeat changes nothing."""
+    if not items:
+        return
+    rows = [
+        {
+            "subject": item.subject,
+            "customer_id": item.customer_id,
+            "approved": item.decision.approved,
+            "reasons": json.dumps(item.decision.reasons),
+            "rules_version": item.decision.rules_version,
+            "inputs_digest": item.inputs_digest,
+            "decided_at": item.decided_at,
+        }
+        for item in items
+    ]
+    connection.execute(_INSERT_DECISIONS_BY_DIALECT[connection.dialect.name], rows)
+
+
+def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> None:
+    """Keep the calls."""
+    if not items:
+        return
+    rows = [
+        {
+            "id": item.approval_id,
+            "subject": item.subject,
+            "attempt": item.attempt,
+            "customers": item.customers,
+            "sent_at": item.sent_at,
+            "answered_at": item.answered_at,
+            "status": item.status,
+            "outcome": item.answer,
+            "error": item.error,
+        }
+        for item in items
+    ]
+    connection.execute(insert(approvals), rows)
+
+
+_INSERT_DECISIONS_BY_DIALECT = {
+    "sqlite": sqlite.insert(decisions).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(decisions).on_conflict_do_nothing(),
+}

@@ -1,0 +1,120 @@
+"""How the ledger is opened, and what its failures mean.
+
+A write transaction takes SQLite's write lock at its beginning (`BEGIN IMMEDIATE`), so that it waits its turn instead of
+failing half-way. Both databases commit durably: what was acknowledged survives a power cut (`synchronous=FULL`).
+Whatever says that the database is away becomes `LedgerUnavailable`; anything else is a bug and stays one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import exc as sql
+
+from clearance.errors import LedgerUnavailable
+
+_WRITES = "clearance_writes"
+
+
+class Ledger:
+    """One process' access to the ledger; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: commits at the end, rolls back on any error.
+
+        Raises:
+            LedgerUnavailable: The database is away or busy beyond its timeout; nothing was written, or (a lost
+                connection at commit) it is unknown whether it was: every write must be safe to repeat.
+        """
+        with _translated(), self._engine.connect() as connection:
+            connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction, which blocks no writer.
+
+        Raises:
+            LedgerUnavailable: The database is away.
+        """
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection; the ledger may be used again afterwards (a forked child starts its own)."""
+        self._engine.dispose()
+
+
+def open_ledger(url: str, *, timeout_s: float, pool_size: int = 4) -> Ledger:
+    """The ledger at `url`, not yet connected: a database that is away is noticed at its first use.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://…`.
+        timeout_s: How long to wait for a connection, a lock or a statement before `LedgerUnavailable`.
+        pool_size: Connections kept; more callers wait up to `timeout_s`.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Ledger(_sqlite(parsed, timeout_s, pool_size))
+    options = f"-c statement_timeout={int(timeout_s * 1000)} -c lock_timeout={int(timeout_s * 1000)}"
+    arguments: dict[str, Any] = {
+        "connect_timeout": max(1, round(timeout_s)),
+        "options": options,
+        # A host that disappears answers nothing: the kernel's own patience would be a quarter of an hour.
+        "tcp_user_timeout": int(timeout_s * 1000),
+    }
+    return Ledger(
+        create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args=arguments,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=timeout_s,
+        )
+    )
+
+
+def _sqlite(url: Any, timeout_s: float, pool_size: int) -> Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url, connect_args={"timeout": timeout_s}, pool_size=pool_size, max_overflow=0, pool_timeout=timeout_s
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sql.OperationalError, sql.InterfaceError, sql.InternalError, sql.TimeoutError) as error:
+        # The driver's text may hold a host or a statement's values; its type says enough.
+        raise LedgerUnavailable(f"ledger: {_cause(error)}") from None
+
+
+def _cause(error: Exception) -> str:
+    return type(getattr(error, "orig", None) or error).__name__

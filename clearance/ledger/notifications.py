@@ -1,0 +1,95 @@
+"""What was acknowledged: notifications, each with the obligation that it creates, in one transaction.
+
+A notification is unique by kind and the vendor's id. Of the same one sent n times, even at once, the first is kept and
+the others are told its id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clearance.ledger.obligations import add_many
+from clearance.ledger.tables import notifications
+from clearance.obligations import Obligation
+
+TRIGGERED = "triggered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNotification:
+    """A notification that was verified and validated. `body` is what the vendor sent, byte for byte."""
+
+    notification_id: str
+    kind: str
+    vendor_id: str
+    customer_id: str | None
+    received_at: datetime
+    signed_at: datetime | None
+    deadline_at: datetime
+    body: bytes
+    obligation: Obligation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What the sender is told. `notification_id` is the first one's when it is a duplicate."""
+
+    notification_id: str
+    is_duplicate: bool
+
+
+def accept_many(connection: Connection, items: Sequence[NewNotification]) -> list[Accepted]:
+    """Keep what is new, with its obligation; recognise what is not."""
+    connection.execute(_INSERT_BY_DIALECT[connection.dialect.name], [_row(item) for item in items])
+    vendor_ids = [item.vendor_id for item in items]
+    kept = connection.execute(_SELECT_KEPT, {"vendor_ids": vendor_ids}).all()
+    id_by_key = {(kind, vendor_id): notification_id for notification_id, kind, vendor_id in kept}
+    answers = []
+    for item in items:
+        kept_id = id_by_key[(item.kind, item.vendor_id)]
+        answers.append(Accepted(notification_id=kept_id, is_duplicate=kept_id != item.notification_id))
+    new = [item.obligation for item, answer in zip(items, answers, strict=True) if not answer.is_duplicate]
+    add_many(connection, new)
+    return answers
+
+
+def bodies(connection: Connection, notification_ids: Sequence[str]) -> dict[str, bytes | None]:
+    """What each notification said; None once it has been answered."""
+    rows = connection.execute(_SELECT_BODIES, {"ids": list(notification_ids)})
+    return {notification_id: body for notification_id, body in rows}
+
+
+def forget_bodies(connection: Connection, notification_ids: Sequence[str]) -> None:
+    """Drop what is no longer needed, and with it the personal data that it held."""
+    connection.execute(_FORGET_BODIES, {"ids": list(notification_ids)})
+
+
+def _row(item: NewNotification) -> dict[str, object]:
+    return {
+        "id": item.notification_id,
+        "kind": item.kind,
+        "vendor_id": item.vendor_id,
+        "customer_id": item.customer_id,
+        "received_at": item.received_at,
+        "signed_at": item.signed_at,
+        "deadline_at": item.deadline_at,
+        "body": item.body,
+    }
+
+
+_INSERT_BY_DIALECT = {
+    "sqlite": sqlite.insert(notifications).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(notifications).on_conflict_do_nothing(),
+}
+_SELECT_KEPT = select(notifications.c.id, notifications.c.kind, notifications.c.vendor_id).where(
+    notifications.c.vendor_id.in_(bindparam("vendor_ids", expanding=True))
+)
+_SELECT_BODIES = select(notifications.c.id, notifications.c.body).where(
+    notifications.c.id.in_(bindparam("ids", expanding=True))
+)
+_FORGET_BODIES = (
+    update(notifications).where(notifications.c.id.in_(bindparam("ids", expanding=True))).values(body=None)
+)

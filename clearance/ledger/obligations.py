@@ -1,0 +1,315 @@
+"""How an obligation changes its state: conditional updates, so that of two workers one wins.
+
+Each function takes a connection inside a transaction and works on many at once (`group_commit` brings them together).
+The invariant: an unfinished obligation always has a `publish_at`, and only `claim_many` makes one running.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, case, insert, or_, select, tuple_, update
+
+from clearance.ledger.tables import obligations
+from clearance.obligations import (
+    Claimed,
+    Done,
+    Due,
+    Lane,
+    Missed,
+    MissedReason,
+    Obligation,
+    ObligationId,
+    Outcome,
+    Parked,
+    Retry,
+    State,
+)
+
+# Hosts of one fleet keep the same time to within this; a message that comes this early is not too early.
+_CLOCK_TOLERANCE = timedelta(milliseconds=100)
+_LONGEST_ERROR_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """A worker's wish to hold an obligation until `lease_until`."""
+
+    obligation_id: ObligationId
+    now: datetime
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """How one attempt ended; it counts only while `attempt` is still the one that holds the obligation."""
+
+    claimed: Claimed
+    outcome: Outcome
+    now: datetime
+    publish_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """An obligation that the guardian marked missed."""
+
+    obligation_id: ObligationId
+    lane: Lane
+    reason: MissedReason
+    late_s: float
+    trace_id: str
+
+
+def add_many(connection: Connection, items: Sequence[Obligation]) -> None:
+    """Owe these from now on."""
+    if not items:
+        return
+    connection.execute(
+        insert(obligations),
+        [
+            {
+                "id": item.obligation_id,
+                "lane": item.lane,
+                "task": item.task,
+                "subject": item.subject,
+                "state": State.OPEN,
+                "created_at": item.created_at,
+                "run_at": item.run_at,
+                "deadline_at": item.deadline_at,
+                "publish_at": item.publish_at,
+                "trace_id": item.trace_id,
+            }
+            for item in items
+        ],
+    )
+
+
+def claim_many(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Claimed | None]:
+    """Hold what is due and held by nobody; None for what is finished, not yet due, or held by another."""
+    now = max(request.now for request in requests)
+    rows = connection.execute(
+        _CLAIM,
+        {
+            "ids": sorted({request.obligation_id for request in requests}),
+            "now": now,
+            "due": now + _CLOCK_TOLERANCE,
+            "until": min(request.lease_until for request in requests),
+        },
+    ).all()
+    by_id = {row.id: row for row in rows}
+    claims: list[Claimed | None] = []
+    for request in requests:
+        row = by_id.pop(request.obligation_id, None)  # pop: the same id twice in one group has one winner
+        claims.append(None if row is None else _claimed(row))
+    return claims
+
+
+def renew_many(connection: Connection, claims: Sequence[tuple[Claimed, datetime]]) -> list[bool]:
+    """Hold on for longer: each claim with its new end. False for one that was lost meanwhile."""
+    until = min(lease_until for _, lease_until in claims)
+    keys = [(claimed.obligation_id, claimed.attempt) for claimed, _ in claims]
+    renewed = set(connection.execute(_RENEW, {"keys": keys, "until": until}).scalars())
+    return [claimed.obligation_id in renewed for claimed, _ in claims]
+
+
+def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool]:
+    """End attempts. False for one whose obligation was taken over meanwhile: its outcome is not recorded."""
+    done = [item for item in finishes if isinstance(item.outcome, Done)]
+    won: set[tuple[ObligationId, int]] = set()
+    if done:
+        keys = [(item.claimed.obligation_id, item.claimed.attempt) for item in done]
+        rows = connection.execute(_FINISH_DONE, {"keys": keys, "now": max(item.now for item in done)})
+        won.update((row.id, row.attempts) for row in rows)
+    for item in finishes:
+        if isinstance(item.outcome, Done):
+            continue
+        row = connection.execute(
+            _FINISH_ONE.values(**_ending(item)),
+            {"the_id": item.claimed.obligation_id, "attempt": item.claimed.attempt},
+        ).first()
+        if row is not None:
+            won.add((row.id, row.attempts))
+    return [(item.claimed.obligation_id, item.claimed.attempt) in won for item in finishes]
+
+
+def take_due(connection: Connection, now: datetime, limit: int, repeat_after: timedelta) -> list[Due]:
+    """What the guardian must publish now, the nearest deadline first; two guardians never take the same.
+
+    Each taken one comes up again after `repeat_after`, doubled with every publication, until somebody claims it: a
+    backlog is not made worse by what is meant to help. Those past their deadline are left to `take_overdue`.
+    """
+    rows = connection.execute(_SELECT_DUE, {"now": now, "limit": limit}).all()
+    if not rows:
+        return []
+    connection.execute(
+        _RESCHEDULE,
+        [
+            {
+                "the_id": row.id,
+                "next": max(now, row.run_at) + repeat_after * (1 << min(row.publications, 6)),
+                "count": row.publications + 1,
+            }
+            for row in rows
+        ],
+    )
+    return [
+        Due(
+            obligation_id=ObligationId(row.id),
+            lane=Lane(row.lane),
+            task=row.task,
+            run_at=row.run_at,
+            deadline_at=row.deadline_at,
+            attempts=row.attempts,
+            trace_id=row.trace_id,
+            is_abandoned=row.state == State.RUNNING,
+        )
+        for row in rows
+    ]
+
+
+def put_back(connection: Connection, obligation_ids: Sequence[ObligationId], publish_at: datetime) -> None:
+    """What could not be published comes up again at `publish_at`, as if it had not been taken."""
+    connection.execute(_PUT_BACK, {"ids": list(obligation_ids), "at": publish_at})
+
+
+def take_overdue(connection: Connection, now: datetime, limit: int) -> list[Overdue]:
+    """Mark missed what is past its deadline and held by nobody; a live worker finishes its own."""
+    rows = connection.execute(_MISS_OVERDUE, {"now": now, "limit": limit}).all()
+    return [
+        Overdue(
+            obligation_id=ObligationId(row.id),
+            lane=Lane(row.lane),
+            reason=MissedReason(row.reason),
+            late_s=(now - row.deadline_at).total_seconds(),
+            trace_id=row.trace_id,
+        )
+        for row in rows
+    ]
+
+
+def _claimed(row: Row[Any]) -> Claimed:
+    return Claimed(
+        obligation_id=ObligationId(row.id),
+        lane=Lane(row.lane),
+        task=row.task,
+        subject=row.subject,
+        created_at=row.created_at,
+        deadline_at=row.deadline_at,
+        lease_until=row.lease_until,
+        attempt=row.attempts,
+        trace_id=row.trace_id,
+    )
+
+
+def _ending(item: Finish) -> dict[str, object]:
+    outcome = item.outcome
+    if isinstance(outcome, Retry):
+        return {
+            "state": State.OPEN,
+            "run_at": outcome.run_at,
+            "publish_at": item.publish_at or outcome.run_at,
+            "publications": 0,
+            "lease_until": None,
+            "last_error": outcome.error[:_LONGEST_ERROR_CHARS],
+        }
+    if isinstance(outcome, Missed):
+        return _final(State.MISSED, item.now, outcome.reason, outcome.error)
+    if isinstance(outcome, Parked):
+        return _final(State.PARKED, item.now, outcome.reason, outcome.error)
+    raise AssertionError("done is finished in one statement for all")
+
+
+def _final(state: State, now: datetime, reason: str, error: str) -> dict[str, object]:
+    ending: dict[str, object] = {"state": state, "finished_at": now, "lease_until": None, "reason": reason}
+    return ending | ({"last_error": error[:_LONGEST_ERROR_CHARS]} if error else {})
+
+
+_UNFINISHED = obligations.c.state.in_([State.OPEN.value, State.RUNNING.value])
+_KEYS = tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True))
+_HELD = obligations.c.state == State.RUNNING.value
+
+_CLAIM = (
+    update(obligations)
+    .where(
+        obligations.c.id.in_(bindparam("ids", expanding=True)),
+        obligations.c.run_at <= bindparam("due"),
+        or_(
+            obligations.c.state == State.OPEN.value,
+            and_(_HELD, obligations.c.lease_until <= bindparam("now")),
+        ),
+    )
+    .values(
+        state=State.RUNNING.value,
+        attempts=obligations.c.attempts + 1,
+        lease_until=bindparam("until"),
+        publish_at=bindparam("until"),
+    )
+    .returning(obligations)
+)
+_RENEW = (
+    update(obligations)
+    .where(_KEYS, _HELD)
+    .values(lease_until=bindparam("until"), publish_at=bindparam("until"))
+    .returning(obligations.c.id)
+)
+_FINISH_DONE = (
+    update(obligations)
+    .where(_KEYS, _HELD)
+    .values(state=State.DONE.value, finished_at=bindparam("now"), lease_until=None)
+    .returning(obligations.c.id, obligations.c.attempts)
+)
+_FINISH_ONE = (
+    update(obligations)
+    .where(obligations.c.id == bindparam("the_id"), obligations.c.attempts == bindparam("attempt"), _HELD)
+    .returning(obligations.c.id, obligations.c.attempts)
+)
+_SELECT_DUE = (
+    select(obligations)
+    .where(
+        _UNFINISHED,
+        obligations.c.publish_at <= bindparam("now"),
+        obligations.c.deadline_at > bindparam("now"),
+    )
+    .order_by(obligations.c.deadline_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_RESCHEDULE = (
+    update(obligations)
+    .where(obligations.c.id == bindparam("the_id"))
+    .values(publish_at=bindparam("next"), publications=bindparam("count"))
+)
+_PUT_BACK = (
+    update(obligations)
+    .where(obligations.c.id.in_(bindparam("ids", expanding=True)), _UNFINISHED)
+    .values(publish_at=bindparam("at"), publications=0)
+)
+_MISS_OVERDUE = (
+    update(obligations)
+    .where(
+        obligations.c.id.in_(
+            select(obligations.c.id)
+            .where(
+                _UNFINISHED,
+                obligations.c.deadline_at <= bindparam("now"),
+                or_(obligations.c.state == State.OPEN.value, obligations.c.lease_until <= bindparam("now")),
+            )
+            .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(
+        state=State.MISSED.value,
+        finished_at=bindparam("now"),
+        lease_until=None,
+        reason=case(
+            (_HELD, MissedReason.ABANDONED.value),
+            (obligations.c.attempts == 0, MissedReason.NOT_STARTED_IN_TIME.value),
+            else_=MissedReason.RETRIES_RAN_OUT.value,
+        ),
+    )
+    .returning(obligations)
+)

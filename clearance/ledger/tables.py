@@ -1,0 +1,144 @@
+"""Which tables the ledger has: the schema as SQLAlchemy sees it; the migrations make it so.
+
+Times are aware UTC datetimes in the code, `timestamptz` in PostgreSQL and sortable UTC text in SQLite.
+Personal data: `notifications.body` (emptied when its obligation is done) and customer ids.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases; a naive one is a bug and is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Refuse naive times and bring the others to UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime: the ledger takes aware ones only")
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """SQLite gives back what was UTC without saying so."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("vendor_id", String(256), nullable=False),
+    Column("customer_id", String(256)),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("signed_at", UtcDateTime),
+    Column("deadline_at", UtcDateTime, nullable=False),
+    Column("body", LargeBinary),
+    UniqueConstraint("vendor_id", "kind"),
+)
+
+_UNFINISHED = text("state IN ('open', 'running')")
+
+obligations = Table(
+    "obligations",
+    metadata,
+    Column("id", String(96), primary_key=True),
+    Column("lane", String(16), nullable=False),
+    Column("task", String(64), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("run_at", UtcDateTime, nullable=False),
+    Column("deadline_at", UtcDateTime, nullable=False),
+    Column("publish_at", UtcDateTime, nullable=False),
+    Column("publications", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease_until", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("reason", String(64)),
+    Column("last_error", Text),
+    Column("trace_id", String(64), nullable=False),
+    # Partial: the guardian's looks cost what is unfinished, not what was ever owed.
+    Index("ix_obligations_publish", "publish_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index("ix_obligations_deadline", "deadline_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("subject", String(64), nullable=False),
+    Column("customer_id", String(256), nullable=False, index=True),
+    Column("approved", Boolean, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("rules_version", String(64), nullable=False),
+    Column("inputs_digest", String(64), nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("subject", "customer_id"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("customers", Integer, nullable=False),
+    Column("sent_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    Column("status", Integer),
+    Column("outcome", String(16), nullable=False),
+    Column("error", Text),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("obligation_id", String(96)),
+    Column("lane", String(16), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("route", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("body_bytes", Integer, nullable=False),
+)

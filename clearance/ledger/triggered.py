@@ -1,0 +1,57 @@
+"""What the triggered lane reads and writes in one transaction: a claim with its notification, an end with its answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from clearance.ledger import notifications, obligations
+from clearance.ledger.decisions import NewApproval, NewDecision, record_approvals, record_decisions
+from clearance.obligations import Claimed, Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedNotification:
+    """An obligation to approve a notification, with what the vendor sent."""
+
+    claimed: Claimed
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """How an attempt ended, what was decided in it and which calls it made."""
+
+    finish: obligations.Finish
+    decision: NewDecision | None
+    approvals: tuple[NewApproval, ...]
+
+
+def claim_many(
+    connection: Connection, requests: Sequence[obligations.ClaimRequest]
+) -> list[ClaimedNotification | None]:
+    """As `obligations.claim_many`, with the notifications' bodies."""
+    claims = obligations.claim_many(connection, requests)
+    body_by_id = notifications.bodies(connection, [claimed.subject for claimed in claims if claimed])
+    return [
+        ClaimedNotification(claimed=claimed, body=body_by_id[claimed.subject] or b"") if claimed else None
+        for claimed in claims
+    ]
+
+
+def finish_many(connection: Connection, answers: Sequence[Answered]) -> list[bool]:
+    """As `obligations.finish_many`; what was decided and sent is recorded whoever holds the obligation now.
+
+    The body of a notification that is done is dropped with it: nothing will read it again.
+    """
+    record_decisions(connection, [answer.decision for answer in answers if answer.decision])
+    record_approvals(connection, [approval for answer in answers for approval in answer.approvals])
+    results = obligations.finish_many(connection, [answer.finish for answer in answers])
+    done = [
+        answer.finish.claimed.subject
+        for answer, is_ours in zip(answers, results, strict=True)
+        if is_ours and isinstance(answer.finish.outcome, Done)
+    ]
+    if done:
+        notifications.forget_bodies(connection, done)
+    return results
