@@ -1,10 +1,10 @@
 """How a process logs: one line an event, console on a terminal and JSON elsewhere, always on standard error.
 
-In: `structlog.get_logger()` in every module of ours, and `logging` in the libraries (celery, kombu, granian,
-alembic); both end in the same lines. Call `configure` once, first thing in a process. The invariant: no
-personal data and no secrets, whoever logs. So an exception that is not ours is shown by type and place without
-its message, an object by its type, and keys that name something private are masked. That is the last line of
-defence, not a licence to log them.
+In: `structlog.get_logger()` in every module of ours, and `logging` in the libraries (celery, kombu,
+granian, alembic); both end in the same lines. Call `configure` once, first thing in a process. The
+invariant: no personal data and no secrets, whoever logs. So an exception that is not ours is shown by type
+and place, without its message; an object by its type; and a key that names something private is masked.
+That is the last line of defence, not a licence to log them.
 
 Granian and Celery set up logging by themselves: give granian `log_dictconfig=GRANIAN_LOG_CONFIG`, and connect
 Celery's `setup_logging` signal to a function that calls `configure`.
@@ -132,8 +132,8 @@ class _Named:
 def _exceptions_without_messages(_logger: object, _method: str, event: _Event) -> _Event:
     """Show an exception by type and place.
 
-    The messages of other libraries may hold SQL parameters, addresses, or URLs with a password. Our own errors
-    carry facts only (see `clearance/errors.py`), so their text is shown.
+    The messages of other libraries may hold SQL parameters, addresses, or URLs with a password. Our own
+    errors carry facts only (`clearance/errors.py` says so), and their text is shown.
     """
     exc_info = event.pop("exc_info", None)
     if not exc_info:

@@ -1,24 +1,28 @@
 """What a deployment may set: the only reader of the environment.
 
-In: environment variables with the prefix `CLEARANCE_`. Out: one frozen `Settings`, or every problem at once
-(`SettingsError`; the command line prints them and exits with 2). A field's metadata is its whole documentation:
-`docs/configuration.md` and `.env.example` are generated from it, and a test fails when they are stale.
+In: environment variables with the prefix `CLEARANCE_`; one that is empty or blank counts as unset. Out: one
+frozen `Settings`, or every problem at once (`SettingsError`; the command line prints them and exits with
+2). A problem names the variable and what is expected, never its value: many carry a password. The text
+under a field is its documentation; `config.reference` makes `docs/configuration.md` and `.env.example` of
+it.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
+from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from environs import Env, EnvValidationError
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 PREFIX = "CLEARANCE_"
 
 
 class SettingsError(Exception):
-    """The environment cannot be used. `problems` names each variable and what is wrong, never a secret's value."""
+    """The environment cannot be used. `problems` names each variable and what is wrong, never a value."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -40,251 +44,151 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class _Section(StrEnum):
-    FLEET = "Ledger, broker and fleet"
-    INGEST = "Ingest"
-    OPTIMOVE = "Optimove"
-    TRIGGERED = "Triggered lane"
-    OPERATIONS = "Operations"
+_Rule = Callable[[Any], object]
 
 
-def _setting(
-    section: _Section,
-    doc: str,
-    *,
-    default: object,
-    kind: str = "str",
-    secret: bool = False,
-    rule: Callable[[Any], Any] | None = None,
-    enum: type[StrEnum] | None = None,
-) -> Any:
-    metadata = {"section": section, "doc": doc, "kind": kind, "secret": secret, "rule": rule, "enum": enum}
-    return field(default=cast(Any, default), metadata=metadata, repr=not secret)
+def _url(*schemes: str) -> _Rule:
+    """A rule for URLs of these schemes; brokers may list several servers with semicolons between them."""
+    expected = "must begin with one of " + ", ".join(f"{scheme}://" for scheme in schemes)
+
+    def check(value: str) -> None:
+        for part in value.split(";"):
+            try:
+                url, port = urlsplit(part), urlsplit(part).port
+            except ValueError:
+                raise ValidationError("has a host or a port that cannot be read.") from None
+            if url.scheme not in schemes:
+                raise ValidationError(f"{expected}.")
+            if url.scheme in ("sqlite", "postgresql") and len(url.path) < len("/x"):
+                raise ValidationError("names no database after the last slash.")
+            if url.scheme not in ("sqlite", "postgresql") and (not url.hostname or port == 0):
+                raise ValidationError("names no host.")
+
+    return check
+
+
+def _trimmed(value: str) -> None:
+    if value != value.strip():
+        raise ValidationError("begins or ends with white space: perhaps the newline of a file.")
 
 
 _POSITIVE = validate.Range(min=0, min_inclusive=False)
 _NOT_NEGATIVE = validate.Range(min=0)
 _PORT = validate.Range(min=1, max=65535)
+_PATH = validate.Regexp(r"/[^\s?#]*\Z", error="must be a path that begins with a slash.")
+_POLICY = validate.Regexp(
+    r"(reject|approve|attribute:[^=]+=.+)\Z", error="must be `reject`, `approve` or `attribute:NAME=VALUE`."
+)
+_LEVEL = validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
+
+
+def _setting(section: str, default: object, rule: _Rule | None = None, *, secret: bool = False) -> Any:
+    metadata = {"section": section, "rule": rule, "secret": secret}
+    return field(default=cast(Any, default), metadata=metadata, repr=not secret)
+
+
+_fleet = partial(_setting, "Ledger, broker and fleet")
+_ingest = partial(_setting, "Ingest")
+_optimove = partial(_setting, "Optimove")
+_triggered = partial(_setting, "Triggered lane")
+_operations = partial(_setting, "Operations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting of every process. Units are in the names; secrets never appear in `repr`."""
 
-    ledger_url: str = _setting(
-        _Section.FLEET,
-        "Where the ledger is: `sqlite:///path` (embedded) or `postgresql://user:password@host/database`.",
-        default="sqlite:///var/clearance.db",
-        secret=True,
+    ledger_url: str = _fleet("sqlite:///var/clearance.db", _url("sqlite", "postgresql"), secret=True)
+    """Where the ledger is: `sqlite:///path` (embedded) or `postgresql://user:password@host/database`."""
+    broker_url: str = _fleet(
+        "redis://127.0.0.1:6390/0", _url("redis", "rediss", "sentinel", "amqp", "amqps"), secret=True
     )
-    broker_url: str = _setting(
-        _Section.FLEET,
-        "The Celery broker: `redis://`, `rediss://`, `sentinel://` or `amqp://`. Unset, `clearance up` starts an "
-        "embedded server at this address.",
-        default="redis://127.0.0.1:6390/0",
-        secret=True,
-    )
-    redis_url: str = _setting(
-        _Section.FLEET,
-        "Redis for what the whole fleet shares (cool-downs, limits, leases). Empty: the broker, if it is Redis.",
-        default="",
-        secret=True,
-    )
-    broker_socket_timeout_s: float = _setting(
-        _Section.FLEET,
-        "How long one exchange with the broker may take before it counts as lost.",
-        default=2.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    ledger_timeout_s: float = _setting(
-        _Section.FLEET,
-        "How long one exchange with the ledger may take before it counts as down.",
-        default=2.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    guardian_interval_s: float = _setting(
-        _Section.FLEET,
-        "How often the guardian looks for what is due, overdue or abandoned.",
-        default=0.2,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    eta_window_s: float = _setting(
-        _Section.FLEET,
-        "How long before its time an obligation is handed to Celery with an `eta`; before that it waits in the ledger.",
-        default=5.0,
-        kind="float",
-        rule=_NOT_NEGATIVE,
-    )
-    ingest_host: str = _setting(_Section.INGEST, "The address that ingest listens on.", default="127.0.0.1")
-    ingest_port: int = _setting(
-        _Section.INGEST, "The port that ingest listens on.", default=8080, kind="int", rule=_PORT
-    )
-    ingest_max_body_bytes: int = _setting(
-        _Section.INGEST,
-        "The largest request body; a larger one is refused with 413 while it is being read.",
-        default=262_144,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    ingest_body_timeout_s: float = _setting(
-        _Section.INGEST,
-        "How long a sender may take to send its body; a slower one is refused with 408.",
-        default=5.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    rejections_kept: int = _setting(
-        _Section.INGEST,
-        "How many refused requests are kept for `clearance rejected list`, without their content.",
-        default=1000,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    optimove_base_url: str = _setting(
-        _Section.OPTIMOVE, "The customer's Optimove API, e.g. `https://api4.optimove.net`.", default=""
-    )
-    optimove_api_key: str = _setting(_Section.OPTIMOVE, "Sent as `X-API-KEY`.", default="", secret=True)
-    optimove_webhook_secrets: tuple[str, ...] = _setting(
-        _Section.OPTIMOVE,
-        "The live HMAC secrets of the triggered webhook, comma-separated: two while one is being rotated.",
-        default=(),
-        kind="list",
-        secret=True,
-    )
-    optimove_signature_mode: SignatureMode = _setting(
-        _Section.OPTIMOVE,
-        "The bytes that are signed: `raw`, the body as sent, or `minified`, the body parsed and written again "
-        "without white space.",
-        default=SignatureMode.RAW,
-        enum=SignatureMode,
-    )
-    optimove_freshness_s: float = _setting(
-        _Section.OPTIMOVE,
-        "How far the signed `timestamp` may be from our clock, either way; beyond it the request is refused as a replay.",
-        default=300.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    optimove_triggered_approval_path: str = _setting(
-        _Section.OPTIMOVE,
-        "SendWebhookApproval.",
-        default="/conditional-execution/v2/triggered/approval",
-    )
-    optimove_webhooks_path: str = _setting(
-        _Section.OPTIMOVE,
-        "CreateWebhook, GetWebhooks, and with `/{id}` GetWebhookById and DeleteWebhook.",
-        default="/conditional-execution/v2/triggered/webhooks/",
-    )
-    optimove_webhook_settings_path: str = _setting(
-        _Section.OPTIMOVE,
-        "UpdateWebhookSettings.",
-        default="/conditional-execution/v2/triggered/settings",
-    )
-    optimove_timeout_s: float = _setting(
-        _Section.OPTIMOVE,
-        "The longest that one call to Optimove may take; on the triggered lane never more than what is left of the budget.",
-        default=10.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    triggered_timeout_ms: int = _setting(
-        _Section.TRIGGERED,
-        "The tenant's response timeout at Optimove (`clearance optimove settings show`).",
-        default=5000,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    send_margin_ms: int = _setting(
-        _Section.TRIGGERED,
-        "How long before the deadline the approval must leave, for the network; later, it is recorded as missed.",
-        default=200,
-        kind="int",
-        rule=_NOT_NEGATIVE,
-    )
-    attempt_timeout_ms: int = _setting(
-        _Section.TRIGGERED,
-        "The longest that one attempt to send an approval may take before it is repeated.",
-        default=1500,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    hedge_after_ms: int = _setting(
-        _Section.TRIGGERED,
-        "How long after acceptance the guardian publishes again what no worker holds.",
-        default=1000,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    triggered_lease_ms: int = _setting(
-        _Section.TRIGGERED,
-        "How long a worker holds an obligation without renewing it; after that another may take it over.",
-        default=1500,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    triggered_threads: int = _setting(
-        _Section.TRIGGERED,
-        "Threads of one worker process: approvals that it can have under way at once.",
-        default=32,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    minimal_policy: str = _setting(
-        _Section.TRIGGERED,
-        "Who is approved: `reject`, `approve`, or `attribute:NAME=VALUE` (only customers whose personalization has that value).",
-        default="reject",
-    )
-    clock_skew_alert_s: float = _setting(
-        _Section.TRIGGERED,
-        "A difference between Optimove's clock and ours above this is logged and alerted.",
-        default=1.0,
-        kind="float",
-        rule=_POSITIVE,
-    )
-    metrics_port: int = _setting(
-        _Section.OPERATIONS,
-        "Where a worker or guardian serves its metrics on loopback; 0 for not at all. Ingest serves `/metrics` itself.",
-        default=0,
-        kind="int",
-        rule=_NOT_NEGATIVE,
-    )
-    flower_port: int = _setting(
-        _Section.OPERATIONS, "Flower's port on loopback.", default=5555, kind="int", rule=_PORT
-    )
-    flower_user: str = _setting(_Section.OPERATIONS, "Flower's basic auth user.", default="clearance")
-    flower_password: str = _setting(
-        _Section.OPERATIONS,
-        "Flower's basic auth password. Empty: Flower does not start.",
-        default="",
-        secret=True,
-    )
-    up_triggered_workers: int = _setting(
-        _Section.OPERATIONS,
-        "Triggered worker processes that `clearance up` starts.",
-        default=2,
-        kind="int",
-        rule=_POSITIVE,
-    )
-    log_format: LogFormat = _setting(
-        _Section.OPERATIONS,
-        "`console`, `json`, or `auto`: console on a terminal, JSON elsewhere.",
-        default=LogFormat.AUTO,
-        enum=LogFormat,
-    )
-    log_level: str = _setting(
-        _Section.OPERATIONS,
-        "The least severe level that is logged.",
-        default="INFO",
-        rule=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]),
-    )
-    state_dir: str = _setting(
-        _Section.OPERATIONS,
-        "Where embedded processes keep their state: broker, Flower, process ids.",
-        default="var",
-    )
+    """The Celery broker: `redis://`, `rediss://`, `sentinel://`, `amqp://` or `amqps://`. Unset,
+    `clearance up` starts an embedded server at this address."""
+    redis_url: str = _fleet("", _url("redis", "rediss", "sentinel"), secret=True)
+    """Redis for what the fleet shares (cool-downs, limits, leases). Empty: the broker, if that is Redis."""
+    broker_socket_timeout_s: float = _fleet(2.0, _POSITIVE)
+    """How long one exchange with the broker may take before it counts as lost."""
+    ledger_timeout_s: float = _fleet(2.0, _POSITIVE)
+    """How long one exchange with the ledger may take before it counts as down."""
+    guardian_interval_s: float = _fleet(0.2, _POSITIVE)
+    """How often the guardian looks for what is due, overdue or abandoned."""
+    eta_window_s: float = _fleet(5.0, _NOT_NEGATIVE)
+    """How long before its time an obligation is handed to Celery with an `eta`; before that it waits in
+    the ledger."""
+
+    ingest_host: str = _ingest("127.0.0.1")
+    """The address that ingest listens on."""
+    ingest_port: int = _ingest(8080, _PORT)
+    """The port that ingest listens on."""
+    ingest_max_body_bytes: int = _ingest(262_144, _POSITIVE)
+    """The largest request body; a larger one is refused with 413 while it is being read."""
+    ingest_body_timeout_s: float = _ingest(5.0, _POSITIVE)
+    """How long a sender may take to send its body; a slower one is refused with 408."""
+    rejections_kept: int = _ingest(1000, _POSITIVE)
+    """How many refused requests are kept for `clearance rejected list`, without their content."""
+
+    optimove_base_url: str = _optimove("", _url("https", "http"))
+    """The customer's Optimove API, e.g. `https://api4.optimove.net`."""
+    optimove_api_key: str = _optimove("", secret=True)
+    """Sent as `X-API-KEY`."""
+    optimove_webhook_secrets: tuple[str, ...] = _optimove((), secret=True)
+    """The live HMAC secrets of the triggered webhook, comma-separated: two while one is being rotated."""
+    optimove_signature_mode: SignatureMode = _optimove(SignatureMode.RAW)  # noqa: RUF009  # a field
+    """The bytes that are signed: `raw`, the body as sent, or `minified`, the body parsed and written again
+    without white space."""
+    optimove_freshness_s: float = _optimove(300.0, _POSITIVE)
+    """How far the signed `timestamp` may be from our clock, either way; beyond it the request is refused
+    as a replay."""
+    optimove_triggered_approval_path: str = _optimove("/conditional-execution/v2/triggered/approval", _PATH)
+    """The path of SendWebhookApproval."""
+    optimove_webhooks_path: str = _optimove("/conditional-execution/v2/triggered/webhooks/", _PATH)
+    """The path of CreateWebhook and GetWebhooks, and with `/{id}` of GetWebhookById and DeleteWebhook."""
+    optimove_webhook_settings_path: str = _optimove("/conditional-execution/v2/triggered/settings", _PATH)
+    """The path of UpdateWebhookSettings."""
+    optimove_timeout_s: float = _optimove(10.0, _POSITIVE)
+    """The longest that one call to Optimove may take; on the triggered lane never more than what is left
+    of the budget."""
+
+    triggered_timeout_ms: int = _triggered(5000, _POSITIVE)
+    """The tenant's response timeout at Optimove (`clearance optimove settings show`)."""
+    send_margin_ms: int = _triggered(200, _NOT_NEGATIVE)
+    """How long before the deadline the approval must leave, for the network; later, it is recorded as
+    missed."""
+    attempt_timeout_ms: int = _triggered(1500, _POSITIVE)
+    """The longest that one attempt to send an approval may take before it is repeated."""
+    hedge_after_ms: int = _triggered(1000, _POSITIVE)
+    """How long after acceptance the guardian publishes again what no worker holds."""
+    triggered_lease_ms: int = _triggered(1500, _POSITIVE)
+    """How long a worker holds an obligation without renewing it; after that another may take it over."""
+    triggered_threads: int = _triggered(32, _POSITIVE)
+    """Threads of one worker process: approvals that it can have under way at once."""
+    minimal_policy: str = _triggered("reject", _POLICY)
+    """Who is approved: `reject`, `approve`, or `attribute:NAME=VALUE` (only customers whose
+    personalization has that value)."""
+    clock_skew_alert_s: float = _triggered(1.0, _POSITIVE)
+    """A difference between Optimove's clock and ours above this is logged and alerted."""
+
+    metrics_port: int = _operations(0, validate.Range(min=0, max=65535))
+    """Where a worker or guardian serves its metrics on loopback; 0 for not at all. Ingest serves
+    `/metrics` itself."""
+    flower_port: int = _operations(5555, _PORT)
+    """Flower's port on loopback."""
+    flower_user: str = _operations("clearance")
+    """Flower's basic auth user."""
+    flower_password: str = _operations("", secret=True)
+    """Flower's basic auth password. Empty: Flower does not start."""
+    up_triggered_workers: int = _operations(2, _POSITIVE)
+    """Triggered worker processes that `clearance up` starts."""
+    log_format: LogFormat = _operations(LogFormat.AUTO)  # noqa: RUF009  # a field
+    """`console`, `json`, or `auto`: console on a terminal, JSON elsewhere."""
+    log_level: str = _operations("INFO", _LEVEL)
+    """The least severe level that is logged."""
+    state_dir: str = _operations("var")
+    """Where embedded processes keep their state: broker, Flower, process ids."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimove_base_url", self.optimove_base_url.rstrip("/"))
 
 
 def load() -> Settings:
@@ -294,32 +198,42 @@ def load() -> Settings:
         SettingsError: With every problem of the environment at once; fix them and start again.
     """
     reader = Env(eager=False, prefix=PREFIX)
-    values = {item.name: _read(reader, item) for item in fields(Settings)}
+    values = {item.name: _read(reader, item) for item in fields(Settings) if _is_set(item)}
     try:
         reader.seal()
     except EnvValidationError as error:
-        problems = tuple(
-            f"{name}: {_told(messages)}"
-            for name, messages in sorted(cast(dict[str, Any], error.error_messages).items())
-        )
-        raise SettingsError(problems) from None
-    return Settings(**values)
+        messages_by_name = cast(dict[str, list[str]], error.error_messages)
+        problems = (f"{name}: {' '.join(messages)}" for name, messages in sorted(messages_by_name.items()))
+        raise SettingsError(tuple(problems)) from None
+    settings = Settings(**values)
+    if settings.send_margin_ms >= settings.triggered_timeout_ms:
+        raise SettingsError((f"{PREFIX}SEND_MARGIN_MS: must be less than {PREFIX}TRIGGERED_TIMEOUT_MS.",))
+    return settings
 
 
 def unknown_names() -> tuple[str, ...]:
     """Variables with our prefix that no setting reads: probably misspelt."""
-    known = {PREFIX + item.name.upper() for item in fields(Settings)}
+    known = {variable(item) for item in fields(Settings)}
     return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))
 
 
+def variable(item: Field[Any]) -> str:
+    """The environment variable of one field of `Settings`."""
+    return PREFIX + item.name.upper()
+
+
+def _is_set(item: Field[Any]) -> bool:
+    return bool(os.environ.get(variable(item), "").strip())
+
+
 def _read(reader: Env, item: Field[Any]) -> Any:
-    name, rule = item.name.upper(), item.metadata["rule"]
-    if item.metadata["enum"] is not None:
-        return reader.enum(name, default=item.default, enum=item.metadata["enum"], by_value=True)
-    if item.metadata["kind"] == "list":
-        return tuple(part.strip() for part in reader.list(name, default=list(item.default)) if part.strip())
-    return getattr(reader, item.metadata["kind"])(name, default=item.default, validate=rule)
-
-
-def _told(messages: Any) -> str:
-    return " ".join(messages) if isinstance(messages, list) else str(messages)
+    name, default, rule = item.name.upper(), item.default, item.metadata["rule"]
+    if isinstance(default, StrEnum):
+        return reader.enum(name, enum=type(default), by_value=True)
+    if isinstance(default, tuple):
+        parts: list[str] = reader.list(name)
+        return tuple(part.strip() for part in parts if part.strip())
+    if isinstance(default, str):
+        return reader.str(name, validate=[_trimmed, rule] if rule else _trimmed)
+    read_number = reader.int if isinstance(default, int) else reader.float
+    return read_number(name, validate=rule)
