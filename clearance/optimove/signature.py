@@ -4,12 +4,13 @@ In: the raw body and the header `optimove-signature-content`. Out: nothing, or a
 Invariants: the comparison takes the same time whatever differs, every live secret is always compared, and
 without a secret everything is refused.
 
-The vendor's sample signs text, and does not say which bytes of a JSON request are signed. So there are two modes:
+The vendor's sample signs text, and does not say which bytes of a JSON request are signed. So there are two
+modes:
 
 - raw: the body as it arrived. The default.
-- minified: the body parsed and written again without white space, as `JSON.stringify(JSON.parse(body))` would in
-  JavaScript. Key order, the last of two equal keys, text and integers up to 2**53 come out alike. These do not,
-  and make a genuine signature fail: numbers with a point or an exponent that JavaScript writes otherwise
+- minified: the body parsed and written again without white space, as `JSON.stringify(JSON.parse(body))` would
+  in JavaScript. Key order, the last of two equal keys, text and integers up to 2**53 come out alike. These do
+  not, and make a genuine signature fail: numbers with a point or an exponent that JavaScript writes otherwise
   (`1.0` -> `1`, `1e21` -> `1e+21`), integers above 2**53, keys that look like array indexes (JavaScript moves
   them to the front), lone surrogates, and nesting beyond 254. All fail closed: choose raw where a site sends
   any of these.
