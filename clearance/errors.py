@@ -4,7 +4,8 @@
     ├── RetryLater                 try again, later
     │   ├── VendorUnavailable      no connection, no answer, or a 5xx
     │   ├── VendorThrottled        429: the whole fleet waits
-    │   └── LedgerUnavailable      the database does not answer
+    │   ├── LedgerUnavailable      the database does not answer
+    │   └── BrokerUnavailable      the broker does not answer: the guardian publishes later
     ├── Park                       a person must act first
     │   ├── VendorCredentialsRefused   401 or 403
     │   └── VendorRefused          any other 4xx, or an error inside a 2xx
@@ -58,6 +59,10 @@ class VendorThrottled(RetryLater):
 
 class LedgerUnavailable(RetryLater):
     """The ledger cannot be reached or cannot write now. Nothing was acknowledged."""
+
+
+class BrokerUnavailable(RetryLater):
+    """Messages could not be published, or it is not known whether they were. The ledger has what they said."""
 
 
 class Park(ClearanceError):

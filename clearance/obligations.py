@@ -51,6 +51,15 @@ class MissedReason(StrEnum):
     NO_TIME_LEFT = "NO_TIME_LEFT"  # claimed, but too late to be sent inside the margin
 
 
+class Why(StrEnum):
+    """Why an obligation is put on the broker."""
+
+    ACCEPTED = "accepted"  # it has just been created
+    DUE = "due"  # its time has come: a retry, or something that was planned
+    HEDGE = "hedge"  # it was published before, and nobody has claimed it
+    ABANDONED = "abandoned"  # the lease of the worker that held it ran out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
     """A new obligation. `publish_at`: when the guardian looks at it first; the creator publishes it itself."""
@@ -77,7 +86,7 @@ class Due:
     deadline_at: datetime
     attempts: int
     trace_id: str
-    is_abandoned: bool = False
+    why: Why = Why.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
 def bodies(connection: Connection, notification_ids: Sequence[str]) -> dict[str, bytes | None]:
     """What each notification said; None once it has been answered."""
     rows = connection.execute(_SELECT_BODIES, {"ids": list(notification_ids)})
-    return {notification_id: body for notification_id, body in rows}
+    return {row.id: row.body for row in rows}
 
 
 def forget_bodies(connection: Connection, notification_ids: Sequence[str]) -> None:

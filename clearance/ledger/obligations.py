@@ -1,4 +1,4 @@
-"""How an obligation changes its state: conditional updates, so that of two workers one wins.
+"""How a worker changes an obligation's state: conditional updates, so that of two workers one wins.
 
 Each function takes a connection inside a transaction and works on many at once (`group_commit` brings them together).
 The invariant: an unfinished obligation always has a `publish_at`, and only `claim_many` makes one running.
@@ -7,19 +7,16 @@ The invariant: an unfinished obligation always has a `publish_at`, and only `cla
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, tuple_, update
 
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
     Done,
-    Due,
     Lane,
     Missed,
-    MissedReason,
     Obligation,
     ObligationId,
     Outcome,
@@ -50,17 +47,6 @@ class Finish:
     outcome: Outcome
     now: datetime
     publish_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overdue:
-    """An obligation that the guardian marked missed."""
-
-    obligation_id: ObligationId
-    lane: Lane
-    reason: MissedReason
-    late_s: float
-    trace_id: str
 
 
 def add_many(connection: Connection, items: Sequence[Obligation]) -> None:
@@ -135,61 +121,6 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
     return [(item.claimed.obligation_id, item.claimed.attempt) in won for item in finishes]
 
 
-def take_due(connection: Connection, now: datetime, limit: int, repeat_after: timedelta) -> list[Due]:
-    """What the guardian must publish now, the nearest deadline first; two guardians never take the same.
-
-    Each taken one comes up again after `repeat_after`, doubled with every publication, until somebody claims it: a
-    backlog is not made worse by what is meant to help. Those past their deadline are left to `take_overdue`.
-    """
-    rows = connection.execute(_SELECT_DUE, {"now": now, "limit": limit}).all()
-    if not rows:
-        return []
-    connection.execute(
-        _RESCHEDULE,
-        [
-            {
-                "the_id": row.id,
-                "next": max(now, row.run_at) + repeat_after * (1 << min(row.publications, 6)),
-                "count": row.publications + 1,
-            }
-            for row in rows
-        ],
-    )
-    return [
-        Due(
-            obligation_id=ObligationId(row.id),
-            lane=Lane(row.lane),
-            task=row.task,
-            run_at=row.run_at,
-            deadline_at=row.deadline_at,
-            attempts=row.attempts,
-            trace_id=row.trace_id,
-            is_abandoned=row.state == State.RUNNING,
-        )
-        for row in rows
-    ]
-
-
-def put_back(connection: Connection, obligation_ids: Sequence[ObligationId], publish_at: datetime) -> None:
-    """What could not be published comes up again at `publish_at`, as if it had not been taken."""
-    connection.execute(_PUT_BACK, {"ids": list(obligation_ids), "at": publish_at})
-
-
-def take_overdue(connection: Connection, now: datetime, limit: int) -> list[Overdue]:
-    """Mark missed what is past its deadline and held by nobody; a live worker finishes its own."""
-    rows = connection.execute(_MISS_OVERDUE, {"now": now, "limit": limit}).all()
-    return [
-        Overdue(
-            obligation_id=ObligationId(row.id),
-            lane=Lane(row.lane),
-            reason=MissedReason(row.reason),
-            late_s=(now - row.deadline_at).total_seconds(),
-            trace_id=row.trace_id,
-        )
-        for row in rows
-    ]
-
-
 def _claimed(row: Row[Any]) -> Claimed:
     return Claimed(
         obligation_id=ObligationId(row.id),
@@ -227,7 +158,6 @@ def _final(state: State, now: datetime, reason: str, error: str) -> dict[str, ob
     return ending | ({"last_error": error[:_LONGEST_ERROR_CHARS]} if error else {})
 
 
-_UNFINISHED = obligations.c.state.in_([State.OPEN.value, State.RUNNING.value])
 _KEYS = tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True))
 _HELD = obligations.c.state == State.RUNNING.value
 
@@ -265,51 +195,4 @@ _FINISH_ONE = (
     update(obligations)
     .where(obligations.c.id == bindparam("the_id"), obligations.c.attempts == bindparam("attempt"), _HELD)
     .returning(obligations.c.id, obligations.c.attempts)
-)
-_SELECT_DUE = (
-    select(obligations)
-    .where(
-        _UNFINISHED,
-        obligations.c.publish_at <= bindparam("now"),
-        obligations.c.deadline_at > bindparam("now"),
-    )
-    .order_by(obligations.c.deadline_at)
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-)
-_RESCHEDULE = (
-    update(obligations)
-    .where(obligations.c.id == bindparam("the_id"))
-    .values(publish_at=bindparam("next"), publications=bindparam("count"))
-)
-_PUT_BACK = (
-    update(obligations)
-    .where(obligations.c.id.in_(bindparam("ids", expanding=True)), _UNFINISHED)
-    .values(publish_at=bindparam("at"), publications=0)
-)
-_MISS_OVERDUE = (
-    update(obligations)
-    .where(
-        obligations.c.id.in_(
-            select(obligations.c.id)
-            .where(
-                _UNFINISHED,
-                obligations.c.deadline_at <= bindparam("now"),
-                or_(obligations.c.state == State.OPEN.value, obligations.c.lease_until <= bindparam("now")),
-            )
-            .limit(bindparam("limit"))
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .values(
-        state=State.MISSED.value,
-        finished_at=bindparam("now"),
-        lease_until=None,
-        reason=case(
-            (_HELD, MissedReason.ABANDONED.value),
-            (obligations.c.attempts == 0, MissedReason.NOT_STARTED_IN_TIME.value),
-            else_=MissedReason.RETRIES_RAN_OUT.value,
-        ),
-    )
-    .returning(obligations)
 )

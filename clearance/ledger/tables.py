@@ -67,7 +67,8 @@ notifications = Table(
     UniqueConstraint("vendor_id", "kind"),
 )
 
-_UNFINISHED = text("state IN ('open', 'running')")
+# Literal text: SQLite uses a partial index only for a query that states its condition word for word.
+UNFINISHED = text("state IN ('open', 'running')")
 
 obligations = Table(
     "obligations",
@@ -89,8 +90,8 @@ obligations = Table(
     Column("last_error", Text),
     Column("trace_id", String(64), nullable=False),
     # Partial: the guardian's looks cost what is unfinished, not what was ever owed.
-    Index("ix_obligations_publish", "publish_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
-    Index("ix_obligations_deadline", "deadline_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index("ix_obligations_publish", "publish_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
+    Index("ix_obligations_deadline", "deadline_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
 
 decisions = Table(

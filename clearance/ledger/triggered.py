@@ -1,4 +1,4 @@
-"""What the triggered lane reads and writes in one transaction: a claim with its notification, an end with its answer."""
+"""What the triggered lane writes in one transaction: a claim with its notification, an end with its answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
