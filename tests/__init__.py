@@ -1,0 +1,1 @@
+"""The tests, in tiers: unit, contract, integration and system (CONTRIBUTING.md, "Tests")."""
