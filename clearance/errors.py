@@ -47,6 +47,11 @@ class VendorUnavailable(RetryLater):
         self.status = status
         self.may_have_arrived = may_have_arrived
 
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether the vendor may have acted on the request without our hearing of it."""
+        return self.may_have_arrived and self.status is None
+
 
 class VendorThrottled(RetryLater):
     """The vendor answered 429. The cool-down belongs to the fleet, not to this call."""
@@ -106,9 +111,16 @@ class Reject(ClearanceError):
 
 
 class DeadlinePassed(ClearanceError):
-    """There is no time left to answer. `reason` is the code that the ledger records."""
+    """There is no time left to answer.
 
-    def __init__(self, reason: str, *, margin_s: float) -> None:
+    Attributes:
+        reason: The code that the ledger records (`clearance.obligations.MissedReason`).
+        margin_s: Seconds to the deadline; negative when it is past.
+        last_error: What kept the last attempt from succeeding, if there was one.
+    """
+
+    def __init__(self, reason: str, *, margin_s: float, last_error: str = "") -> None:
         super().__init__(f"{reason}: {margin_s:+.3f} s to the deadline")
         self.reason = reason
         self.margin_s = margin_s
+        self.last_error = last_error

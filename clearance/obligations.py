@@ -62,7 +62,12 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
-    """A new obligation. `publish_at`: when the guardian looks at it first; the creator publishes it itself."""
+    """A new obligation.
+
+    Attributes:
+        publish_at: When the guardian looks at it first; the creator publishes it itself.
+        missed: Why it was missed already when it was created; None for one that is owed.
+    """
 
     obligation_id: ObligationId
     lane: Lane
@@ -73,16 +78,17 @@ class Obligation:
     deadline_at: datetime
     publish_at: datetime
     trace_id: str
+    missed: MissedReason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """An obligation to be put on the broker: what a message is made of."""
+    """An obligation to be put on the broker: what a message is made of. `eta`: not before this; None for at once."""
 
     obligation_id: ObligationId
     lane: Lane
     task: str
-    run_at: datetime
+    eta: datetime | None
     deadline_at: datetime
     attempts: int
     trace_id: str
@@ -111,9 +117,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The obligation is open again from `run_at` on."""
+    """The obligation is open again from `run_at` on. `reason` is a code with few values."""
 
     run_at: datetime
+    reason: str
     error: str
 
 

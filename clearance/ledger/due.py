@@ -60,7 +60,7 @@ def take_due(connection: Connection, now: datetime, limit: int, repeat_after: ti
             obligation_id=ObligationId(row.id),
             lane=Lane(row.lane),
             task=row.task,
-            run_at=row.run_at,
+            eta=row.run_at if row.run_at > now else None,
             deadline_at=row.deadline_at,
             attempts=row.attempts,
             trace_id=row.trace_id,

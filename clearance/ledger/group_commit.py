@@ -87,7 +87,7 @@ class GroupCommit:
             results = self._apply(group)
         except LedgerUnavailable as error:
             _fail(group, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its callers must hear of it
             if len(group) == 1:
                 _fail(group, error)
                 return

@@ -22,8 +22,8 @@ class Rejection:
     body_bytes: int
 
 
-def record_many(connection: Connection, items: Sequence[Rejection]) -> list[None]:
-    """Keep them; which are the last so many is settled by `keep_last`."""
+def record_many(connection: Connection, items: Sequence[tuple[Rejection, int]]) -> list[None]:
+    """Keep each; of all, the newest so many (the number beside each) stay."""
     connection.execute(
         insert(rejections),
         [
@@ -36,17 +36,13 @@ def record_many(connection: Connection, items: Sequence[Rejection]) -> list[None
                 "detail": item.detail,
                 "body_bytes": item.body_bytes,
             }
-            for item in items
+            for item, _ in items
         ],
     )
-    return [None] * len(items)
-
-
-def keep_last(connection: Connection, count: int) -> None:
-    """Drop all but the newest `count`."""
-    oldest_kept = connection.execute(_NTH_NEWEST, {"offset": count - 1}).scalar()
+    oldest_kept = connection.execute(_NTH_NEWEST, {"offset": items[-1][1] - 1}).scalar()
     if oldest_kept is not None:
         connection.execute(_OLDER_THAN, {"oldest_kept": oldest_kept})
+    return [None] * len(items)
 
 
 def newest(connection: Connection, count: int) -> list[Rejection]:

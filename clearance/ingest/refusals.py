@@ -1,0 +1,64 @@
+"""What becomes of a refused request: counted, logged, and kept without its content, so that someone can find out why.
+
+A flood of them must not become a load on the ledger: beyond so many a second they are counted and logged only.
+"""
+
+from time import monotonic
+
+import structlog
+
+from clearance.clock import Clock
+from clearance.errors import Reject
+from clearance.identifiers import new_id
+from clearance.ledger import rejections
+from clearance.ledger.group_commit import GroupCommit
+from clearance.telemetry import Metrics
+
+log = structlog.get_logger()
+
+_KEPT_A_SECOND = 50
+_DETAIL_CHARS = 500
+
+
+class Refusals:
+    """The book of refused requests.
+
+    Args:
+        kept: How many the ledger keeps; the oldest make room.
+    """
+
+    def __init__(self, *, commits: GroupCommit, metrics: Metrics, clock: Clock, kept: int) -> None:
+        self._commits = commits
+        self._metrics = metrics
+        self._clock = clock
+        self._kept = kept
+        self._second = 0
+        self._in_second = 0
+
+    def note(self, *, route: str, reject: Reject, body_bytes: int) -> None:
+        """Count, log and keep; returns at once."""
+        self._metrics.count("requests_refused_total", route=route, reason=reject.reason)
+        fields = ", ".join(reject.errors)
+        log.warning(
+            "request.refused", route=route, status=reject.status.value, reason=reject.reason, fields=fields
+        )
+        if not self._may_keep():
+            return
+        now = self._clock()
+        item = rejections.Rejection(
+            rejection_id=new_id(now),
+            at=now,
+            route=route,
+            status=reject.status.value,
+            reason=reject.reason,
+            detail=str(reject)[:_DETAIL_CHARS],
+            body_bytes=body_bytes,
+        )
+        self._commits.submit(rejections.record_many, (item, self._kept))
+
+    def _may_keep(self) -> bool:
+        second = int(monotonic())
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        return self._in_second <= _KEPT_A_SECOND

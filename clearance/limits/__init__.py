@@ -1,0 +1,1 @@
+"""What belongs to the whole fleet: cool-downs, kept in Redis."""

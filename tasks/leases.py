@@ -1,0 +1,68 @@
+"""How a worker keeps what it holds while it works on it: leases renewed in the background.
+
+Most obligations are met long before their lease ends and cost nothing here. A worker that dies renews nothing, and the
+guardian hands its obligations to another; one that waits for a slow vendor renews, and nobody repeats its work.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+
+from clearance.clock import Clock
+from clearance.errors import LedgerUnavailable
+from clearance.ledger.group_commit import GroupCommit
+from clearance.ledger.obligations import renew_many
+from clearance.obligations import Claimed
+from clearance.telemetry import Metrics
+
+log = structlog.get_logger()
+
+
+class Leases:
+    """What this process holds. `start` begins renewing, in the process that holds (after a fork)."""
+
+    def __init__(self, *, commits: GroupCommit, metrics: Metrics, clock: Clock, lease: timedelta) -> None:
+        self._commits = commits
+        self._metrics = metrics
+        self._clock = clock
+        self.lease = lease
+        self._held: dict[tuple[str, int], Claimed] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def holding(self, claimed: Claimed) -> Iterator[None]:
+        """Renew the lease for as long as the block runs."""
+        key = (claimed.obligation_id, claimed.attempt)
+        self._held[key] = claimed
+        try:
+            yield
+        finally:
+            self._held.pop(key, None)
+
+    def close(self) -> None:
+        """Stop renewing."""
+        self._stopping.set()
+        self._thread.join()
+
+    def renew(self) -> None:
+        """Renew every lease of which a third is over."""
+        now = self._clock()
+        ageing = [item for item in list(self._held.values()) if item.lease_until - now < self.lease * 2 / 3]
+        renewals = [(item, self._commits.submit(renew_many, (item, now + self.lease))) for item in ageing]
+        for item, renewal in renewals:
+            if not renewal.result():
+                self._held.pop((item.obligation_id, item.attempt), None)
+                self._metrics.count("leases_lost_total", lane=item.lane)
+                log.warning("lease.lost", obligation=item.obligation_id, attempt=item.attempt)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self.lease.total_seconds() / 3):
+            try:
+                self.renew()
+            except LedgerUnavailable as error:
+                log.warning("lease.not_renewed", held=len(self._held), error=str(error))

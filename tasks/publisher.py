@@ -1,0 +1,89 @@
+"""How obligations become messages: Celery's own, in kombu's batches, with ids and nothing else in them.
+
+A message says whose turn it is, by when, and in which version it says so. Its Celery id is the obligation's, so that
+Flower shows one row for one obligation however often it is published.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import structlog
+from celery import Celery
+from kombu.messaging import Producer
+
+from clearance.errors import BrokerUnavailable
+from clearance.obligations import Due
+from clearance.telemetry import Metrics
+from tasks.base import MESSAGE_VERSION
+
+log = structlog.get_logger()
+
+_MAX_BATCH = 500
+
+
+class CeleryPublisher:
+    """`clearance.publishing.Publish` over one held connection; for one thread.
+
+    Args:
+        publisher: `ingest` or `guardian`, for the metrics.
+    """
+
+    def __init__(self, app: Celery, metrics: Metrics, *, publisher: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._publisher = publisher
+        self._producer: Producer | None = None
+
+    def __call__(self, batch: Sequence[Due]) -> None:
+        """Put the batch on the broker.
+
+        Raises:
+            BrokerUnavailable: It did not arrive, or not all of it, or that is not known.
+        """
+        started = perf_counter()
+        try:
+            self._send(batch)
+        except Exception as error:  # noqa: BLE001 - transports raise whatever their client library does
+            self._drop_connection()
+            self._metrics.count("publish_batches_total", publisher=self._publisher, outcome="failed")
+            self._metrics.count("publish_failed_total", len(batch), publisher=self._publisher)
+            # The type only: the text may hold the broker's address.
+            raise BrokerUnavailable(f"broker: {type(error.__cause__ or error).__name__}") from None
+        self._metrics.count("publish_batches_total", publisher=self._publisher, outcome="published")
+        self._metrics.observe("publish_seconds", perf_counter() - started, publisher=self._publisher)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._drop_connection()
+
+    def _send(self, batch: Sequence[Due]) -> None:
+        if self._producer is None:
+            self._producer = self._app.amqp.Producer(self._app.connection_for_write(), auto_declare=False)
+        producer = self._producer
+        with producer.batch(max_size=_MAX_BATCH):
+            for due in batch:
+                self._app.send_task(
+                    due.task,
+                    args=(due.obligation_id,),
+                    kwargs={
+                        "version": MESSAGE_VERSION,
+                        "deadline_ms": int(due.deadline_at.timestamp() * 1000),
+                    },
+                    queue=f"clearance.{due.lane}",
+                    task_id=due.obligation_id,
+                    eta=due.eta,
+                    retries=due.attempts,
+                    argsrepr=f"('{due.obligation_id}',)",
+                    kwargsrepr="{}",
+                    headers={"trace_id": due.trace_id},
+                    producer=producer,
+                )
+
+    def _drop_connection(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            producer.connection.close()
+        except Exception as error:  # noqa: BLE001 - it is being thrown away because it is broken
+            log.debug("publisher.close_failed", error=type(error).__name__)

@@ -1,0 +1,212 @@
+"""What a message of the triggered lane means: decide about one notification and send the approval in time.
+
+In: an obligation whose subject is a notification. Out: an approval that Optimove has taken, or an error that says why
+not. Optimove takes the first answer for a customer and action, so a repeated call is harmless and every failure that
+may pass is repeated while the budget lasts: briefly here, then by way of the ledger, which frees the thread.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar, Protocol
+
+import structlog
+
+from clearance.deadline import Deadline
+from clearance.decisions.decision import Decide
+from clearance.errors import ClearanceError, DeadlinePassed, RetryLater, VendorThrottled, VendorUnavailable
+from clearance.identifiers import new_id
+from clearance.ledger import triggered as ledger
+from clearance.ledger.decisions import Answer, NewApproval, NewDecision
+from clearance.ledger.obligations import ClaimRequest, Finish
+from clearance.limits.cooldown import CoolDown
+from clearance.obligations import Claimed, MissedReason
+from clearance.optimove.http import VENDOR
+from clearance.optimove.triggered import TriggeredNotification, reload_triggered
+from tasks.base import ObligationTask, Services
+
+log = structlog.get_logger()
+
+# So many calls in one run of the task, then the thread is given back and the ledger waits.
+_CALLS_A_RUN = 3
+_FIRST_PAUSE_S = 0.05
+_PAUSE_AFTER_429_S = 0.5
+# A thread waits this long for a cool-down; for a longer one it is given back.
+_LONGEST_WAIT_S = 1.0
+
+
+class ApprovalCall(Protocol):
+    """The answer of `submit_triggered_approval` as far as this lane reads it."""
+
+    @property
+    def status(self) -> int:
+        """The vendor's HTTP status, 2xx."""
+
+
+class Approvals(Protocol):
+    """Where approvals go: `clearance.optimove.client.OptimoveClient`, or a fake."""
+
+    def submit_triggered_approval(
+        self, *, request_uid: str, approved: bool, at: datetime, timeout_s: float
+    ) -> ApprovalCall:
+        """Send one approval; raises `VendorUnavailable`, `VendorThrottled` or a `Park`."""
+
+
+@dataclass(slots=True)
+class ApprovalAttempt:
+    """One run: the obligation held, what the vendor sent, and what was decided and sent so far."""
+
+    claimed: Claimed
+    body: bytes
+    decision: NewDecision | None = None
+    approvals: list[NewApproval] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggeredServices(Services):
+    """What this lane needs besides: a policy, the vendor, and what may be spent on one call."""
+
+    decide: Decide
+    vendor: Approvals
+    cooldown: CoolDown
+    send_margin: timedelta
+    attempt_timeout_s: float
+
+
+class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
+    """Answer one triggered notification inside its deadline (seconds)."""
+
+    name = "clearance.triggered.approve"
+    lane: ClassVar[str] = "triggered"
+
+    def claim(self, request: ClaimRequest) -> ApprovalAttempt | None:
+        """The obligation together with its notification."""
+        held = self.services.commits.submit(ledger.claim_many, request).result()
+        return ApprovalAttempt(claimed=held.claimed, body=held.body) if held else None
+
+    def finish(self, held: ApprovalAttempt, finish: Finish) -> bool:
+        """The outcome together with the decision and every call that was made."""
+        answered = ledger.Answered(finish=finish, decision=held.decision, approvals=tuple(held.approvals))
+        return self.services.commits.submit(ledger.finish_many, answered).result()
+
+    def last_moment(self, claimed: Claimed) -> datetime:
+        """The approval must leave in time for the network."""
+        return claimed.deadline_at - self.services.send_margin
+
+    def work(self, held: ApprovalAttempt) -> None:
+        """Decide, then send until the vendor has taken it, the budget is spent or the thread is needed elsewhere."""
+        notification = reload_triggered(held.body)
+        decision = self.services.decide(notification.campaign, notification.customer)
+        held.decision = NewDecision(
+            subject=held.claimed.subject,
+            customer_id=notification.customer.customer_id,
+            decision=decision,
+            inputs_digest=hashlib.sha256(held.body).hexdigest(),
+            decided_at=self.services.clock(),
+        )
+        self._send(held, notification, approved=decision.approved)
+
+    def _send(self, held: ApprovalAttempt, notification: TriggeredNotification, *, approved: bool) -> None:
+        services = self.services
+        deadline = Deadline(held.claimed.deadline_at, services.send_margin)
+        failure: RetryLater | None = None
+        for call in range(1, _CALLS_A_RUN + 1):
+            self._wait_for_cooldown(deadline)
+            now = services.clock()
+            if deadline.remaining_s(now) <= 0:
+                raise self._too_late(held, deadline, now, failure)
+            try:
+                self._call(held, notification, approved, deadline, now)
+            except RetryLater as error:
+                failure = error
+                self._hold_back(error, deadline, call)
+            else:
+                return
+        assert failure is not None  # noqa: S101 - every other way out of the loop returns or raises
+        raise failure
+
+    def _wait_for_cooldown(self, deadline: Deadline) -> None:
+        wait_s = self.services.cooldown.remaining_s()
+        if wait_s <= 0:
+            return
+        # Jitter: the whole fleet waits for the same moment.
+        wait_s += self.services.jitter() * _FIRST_PAUSE_S
+        if wait_s > _LONGEST_WAIT_S or wait_s >= deadline.remaining_s(self.services.clock()):
+            raise VendorThrottled(VENDOR, retry_after_s=wait_s)
+        self.services.pause(wait_s)
+
+    def _hold_back(self, error: RetryLater, deadline: Deadline, call: int) -> None:
+        if isinstance(error, VendorThrottled):
+            self.services.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
+            self.services.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
+            return
+        wait_s = _FIRST_PAUSE_S * 2 ** (call - 1) * (0.5 + self.services.jitter())
+        self.services.pause(max(0.0, min(wait_s, deadline.remaining_s(self.services.clock()))))
+
+    def _call(
+        self,
+        held: ApprovalAttempt,
+        notification: TriggeredNotification,
+        approved: bool,
+        deadline: Deadline,
+        now: datetime,
+    ) -> None:
+        services = self.services
+        margin_s = deadline.margin_s(now)
+        services.metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
+        status, answer, failed = None, Answer.TAKEN, None
+        try:
+            reply = services.vendor.submit_triggered_approval(
+                request_uid=notification.request_uid,
+                approved=approved,
+                at=now,
+                timeout_s=min(services.attempt_timeout_s, margin_s),
+            )
+            status = reply.status
+        except ClearanceError as error:
+            status, answer, failed = getattr(error, "status", None), _answer_of(error), str(error)
+            raise
+        finally:
+            ended = services.clock()
+            took_s = (ended - now).total_seconds()
+            services.metrics.observe(
+                "vendor_call_seconds", took_s, vendor=VENDOR, call="triggered_approval", outcome=answer
+            )
+            held.approvals.append(
+                NewApproval(
+                    approval_id=new_id(now),
+                    subject=held.claimed.subject,
+                    attempt=held.claimed.attempt,
+                    customers=1,
+                    sent_at=now,
+                    answered_at=ended if status is not None else None,
+                    status=status,
+                    answer=answer,
+                    error=failed,
+                )
+            )
+        since_s = (ended - held.claimed.created_at).total_seconds()
+        services.metrics.observe("notification_to_approval_seconds", since_s, lane=self.lane)
+        log.info(
+            "approval.taken",
+            attempt=held.claimed.attempt,
+            margin_s=round(margin_s, 3),
+            took_s=round(took_s, 4),
+        )
+
+    def _too_late(
+        self, held: ApprovalAttempt, deadline: Deadline, now: datetime, failure: RetryLater | None
+    ) -> DeadlinePassed:
+        if any(approval.answer is Answer.UNKNOWN for approval in held.approvals):
+            reason = MissedReason.SENT_UNCONFIRMED
+        elif failure is not None or held.claimed.attempt > 1:
+            reason = MissedReason.RETRIES_RAN_OUT
+        else:
+            reason = MissedReason.NO_TIME_LEFT
+        return DeadlinePassed(reason, margin_s=deadline.margin_s(now), last_error=str(failure or ""))
+
+
+def _answer_of(error: ClearanceError) -> Answer:
+    if isinstance(error, VendorUnavailable) and error.is_unconfirmed:
+        return Answer.UNKNOWN
+    return Answer.REFUSED
