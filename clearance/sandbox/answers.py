@@ -40,7 +40,8 @@ class RefusedError(Exception):
 
 def reply(payload: object, status: int = HTTPStatus.OK) -> web.Response:
     """`payload` as JSON."""
-    return web.Response(body=orjson.dumps(payload), status=status, content_type=JSON)
+    body = orjson.dumps(payload, option=orjson.OPT_NON_STR_KEYS)  # keys may be enums
+    return web.Response(body=body, status=status, content_type=JSON)
 
 
 def refusal(status: int, message: str, errors: Mapping[str, object] | None = None) -> web.Response:

@@ -113,7 +113,7 @@ class Record:
             self.duplicate_answers += 1
             return None
         if read_at_ms > self.deadline_at_ms[row]:
-            # Whoever has not been asked in time (kind expired) is not missing, but his answer is late.
+            # An expired notification was never open: an answer to it is late, but none is missing.
             self.missing += state == State.OPEN
             return self._close(row, State.LATE)
         self.approval_ms[row] = (read_at_s - self.sent_at_s[row]) * 1000

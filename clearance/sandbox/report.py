@@ -17,7 +17,8 @@ _PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0))
 def summarise(
     record: Record, *, now_ms: int, refused_keys: int, injected: Mapping[str, Mapping[str, int]]
 ) -> dict[str, Any]:
-    """The report. `answered`, `late`, `missing` and `pending` are about valid notifications only.
+    """The report. `answered`, `missing` and `pending` are about valid notifications only;
+    `late` counts answers to expired ones as well.
 
     `acknowledged` counts POSTs, of which a notification has one for each target; the rest counts notifications.
     """
