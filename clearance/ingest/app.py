@@ -4,7 +4,8 @@ In: ASGI requests. Out: 202 when the notification is in the ledger; 4xx when the
 when we must. Nothing that a sender sends can make it answer 500.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -67,7 +68,9 @@ def create_app(parts: IngestParts) -> Starlette:
 
     def readyz(_request: Request) -> Response:  # in a thread: it asks the ledger
         readiness = parts.readiness()
-        return _json(200 if readiness.is_ready else 503, {"ready": readiness.is_ready, "checks": readiness.checks})
+        return _json(
+            200 if readiness.is_ready else 503, {"ready": readiness.is_ready, "checks": readiness.checks}
+        )
 
     async def metrics(_request: Request) -> Response:
         return Response(parts.exposition(), media_type=parts.exposition_type)
@@ -78,7 +81,14 @@ def create_app(parts: IngestParts) -> Starlette:
     def take_triggered(body: bytes, request: Request) -> NewNotification:
         return parts.triggered.take(body, request.headers.get(HEADER))
 
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        for close in parts.on_shutdown:
+            close()
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route(triggered.ROUTE, _intake(parts, triggered.ROUTE, take_triggered), methods=["POST"]),
             Route("/healthz", healthz),

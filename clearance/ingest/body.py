@@ -36,4 +36,6 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
 
 
 def _too_large(max_bytes: int) -> Reject:
-    return Reject(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"the body has more than {max_bytes} bytes")
+    return Reject(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"the body has more than {max_bytes} bytes"
+    )

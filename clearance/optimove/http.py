@@ -20,6 +20,7 @@ Error texts never hold what the vendor wrote: that may be a customer's id.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,7 +32,13 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
 
 from clearance.clock import Clock, utc_now
-from clearance.errors import VendorCredentialsRefused, VendorRefused, VendorThrottled, VendorUnavailable
+from clearance.errors import (
+    ClearanceError,
+    VendorCredentialsRefused,
+    VendorRefused,
+    VendorThrottled,
+    VendorUnavailable,
+)
 from clearance.optimove.bounded_pool import open_pool
 
 VENDOR = "optimove"
@@ -86,19 +93,23 @@ class OptimoveHttp:
                 preload_content=False,
                 decode_content=False,
             )
+            if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                raise self._error(response)
             content = _read(response)
         except urllib3.exceptions.HTTPError as error:
             # Not chained: the library's text may quote the vendor's bytes.
             raise _unavailable(error) from None
-        if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise self._error(response.status, response.headers.get("Retry-After"))
         return Reply(status=response.status, body=content, latency_s=monotonic() - began_s)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
 
-    def _error(self, status: int, retry_after: str | None) -> Exception:
+    def _error(self, response: urllib3.BaseHTTPResponse) -> ClearanceError:
+        status, retry_after = response.status, response.headers.get("Retry-After")
+        # To the end, so that the connection can be used again; the status counts, however the body ends.
+        with suppress(urllib3.exceptions.HTTPError):
+            _read(response)
         retry_after_s = None if retry_after is None else _seconds(retry_after, self._now())
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return VendorThrottled(VENDOR, retry_after_s=retry_after_s)

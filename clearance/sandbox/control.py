@@ -24,6 +24,8 @@ from clearance.sandbox.triggered import Tenant
 
 RUNS_AT_ONCE = 4
 ROWS_KEPT = 5_000_000
+# About 60 MB of JSON.
+DETAILS_MAX = 100_000
 
 
 class _LimitSchema(Schema):
@@ -75,7 +77,7 @@ class Control:
             web.put("/sandbox/limits", _answering(self.put_limits)),
             web.post("/sandbox/triggered/play", _answering(self.play)),
             web.get("/sandbox/play/{run}", _answering(self.get_run)),
-            web.get("/sandbox/report", self.get_report),
+            web.get("/sandbox/report", _answering(self.get_report)),
             web.post("/sandbox/reset", self.reset),
             web.get("/healthz", _healthz),
         ]
@@ -156,6 +158,8 @@ class Control:
             injected=self._faults.injected(),
         )
         if request.query.get("detail") == "1":
+            if len(self.record) > DETAILS_MAX:
+                raise RefusedError(f"details are given for at most {DETAILS_MAX} notifications")
             summary["notifications"] = list(report.details(self.record))
         return reply(summary)
 

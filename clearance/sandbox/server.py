@@ -34,8 +34,17 @@ def serve(options: SandboxOptions) -> None:
     """Serve until SIGTERM or SIGINT. Prints one line with the address when it listens."""
     # Fewer, larger collections: a pause here would be measured as the latency of the system under test.
     gc.set_threshold(50_000, 50, 100)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(options))
+
+
+def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    """uvloop when it is installed: half the CPU for each message."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
 
 
 async def _serve(options: SandboxOptions) -> None:
@@ -46,12 +55,3 @@ async def _serve(options: SandboxOptions) -> None:
         sys.stdout.write(f"sandbox listening on {url}\n")
         sys.stdout.flush()
         await stopped.wait()
-
-
-def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    """uvloop when it is installed: half the CPU for each message."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.Loop

@@ -1,0 +1,33 @@
+"""The ingest process: the door's application on its HTTP server."""
+
+from starlette.applications import Starlette
+
+from clearance.ingest.app import create_app
+from config import logs, settings
+from config.settings import Settings
+from workers import wiring
+
+
+def application() -> Starlette:
+    """The ASGI application; the server calls this in the process that serves."""
+    here = settings.load()
+    logs.configure(here.log_format, here.log_level, "ingest")
+    return create_app(wiring.ingest_parts(here))
+
+
+def run(settings_: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    wiring.require_ingest(settings_)
+    Granian(
+        "workers.ingest:application",
+        factory=True,
+        address=settings_.ingest_host,
+        port=settings_.ingest_port,
+        interface=Interfaces.ASGINL,
+        workers=1,
+        log_dictconfig=logs.GRANIAN_LOG_CONFIG,
+        log_access=False,
+    ).serve()

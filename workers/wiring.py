@@ -1,0 +1,193 @@
+"""How the parts become processes: the only place that knows both the settings and what they are for.
+
+Everything below is made from values; nothing below reads the environment. Each function builds what one process needs
+and gives back what that process has to close.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import Celery
+from redis import Redis
+
+from clearance.clock import utc_now
+from clearance.decisions.minimal_policy import minimal_policy
+from clearance.errors import LedgerUnavailable
+from clearance.guardian import Guardian
+from clearance.ingest.acceptance import Acceptance
+from clearance.ingest.app import IngestParts, Readiness
+from clearance.ingest.refusals import Refusals
+from clearance.ingest.triggered import TriggeredIntake
+from clearance.ledger import migrate
+from clearance.ledger.engine import Ledger, open_ledger
+from clearance.ledger.group_commit import GroupCommit
+from clearance.limits.cooldown import RedisCoolDown
+from clearance.optimove.client import OptimoveClient, OptimovePaths
+from clearance.optimove.signature import SignatureCheck
+from clearance.publishing import BackgroundPublisher
+from config.celery_options import celery_options
+from config.metrics import CONTENT_TYPE, PrometheusMetrics
+from config.settings import Settings, SettingsError, SignatureMode
+from tasks.leases import Leases
+from tasks.publisher import CeleryPublisher
+from tasks.triggered import ApproveTriggered, TriggeredServices
+
+# One counts for the whole process, whoever in it asks.
+metrics = PrometheusMetrics()
+
+
+def ledger(settings: Settings) -> Ledger:
+    """The ledger, not yet connected."""
+    return open_ledger(settings.ledger_url, timeout_s=settings.ledger_timeout_s)
+
+
+def celery_app(settings: Settings, lane: str | None = None) -> Celery:
+    """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
+    app = Celery("clearance", set_as_current=lane is not None)
+    app.conf.update(celery_options(settings, lane))
+    if lane == ApproveTriggered.lane:
+        require_triggered(settings)
+        app.register_task(ApproveTriggered(lambda: triggered_services(settings)))
+    return app
+
+
+def require_triggered(settings: Settings) -> None:
+    """Refuse to start the triggered lane without what it needs.
+
+    Raises:
+        SettingsError: With everything that is missing.
+    """
+    problems = [
+        f"CLEARANCE_{name}: required by the triggered lane"
+        for name, value in (
+            ("OPTIMOVE_BASE_URL", settings.optimove_base_url),
+            ("OPTIMOVE_API_KEY", settings.optimove_api_key),
+        )
+        if not value
+    ]
+    if not shared_redis_url(settings):
+        problems.append(
+            "CLEARANCE_REDIS_URL: required for the fleet's cool-downs when the broker is not Redis"
+        )
+    if problems:
+        raise SettingsError(tuple(problems))
+
+
+def shared_redis_url(settings: Settings) -> str:
+    """Where the fleet keeps what it shares; empty when there is nowhere."""
+    if settings.redis_url:
+        return settings.redis_url
+    return settings.broker_url if settings.broker_url.startswith(("redis://", "rediss://")) else ""
+
+
+def optimove_client(settings: Settings, *, pool_size: int) -> OptimoveClient:
+    """The client for every call to Optimove."""
+    return OptimoveClient(
+        settings.optimove_base_url,
+        settings.optimove_api_key,
+        paths=OptimovePaths(
+            triggered_approval=settings.optimove_triggered_approval_path,
+            webhooks=settings.optimove_webhooks_path,
+            webhook_settings=settings.optimove_webhook_settings_path,
+        ),
+        timeout_s=settings.optimove_timeout_s,
+        pool_size=pool_size,
+    )
+
+
+def triggered_services(settings: Settings) -> TriggeredServices:
+    """What the triggered task works with, in the process that runs it."""
+    commits = GroupCommit(ledger(settings), metrics)
+    lease = timedelta(milliseconds=settings.triggered_lease_ms)
+    redis = Redis.from_url(
+        shared_redis_url(settings),
+        socket_timeout=settings.broker_socket_timeout_s / 4,
+        socket_connect_timeout=settings.broker_socket_timeout_s / 4,
+    )
+    return TriggeredServices(
+        commits=commits,
+        leases=Leases(commits=commits, metrics=metrics, clock=utc_now, lease=lease),
+        metrics=metrics,
+        clock=utc_now,
+        pause=time.sleep,
+        eta_window=timedelta(seconds=settings.eta_window_s),
+        decide=minimal_policy(settings.minimal_policy),
+        vendor=optimove_client(settings, pool_size=settings.triggered_threads),
+        cooldown=RedisCoolDown(redis, "optimove-triggered-approval"),
+        send_margin=timedelta(milliseconds=settings.send_margin_ms),
+        attempt_timeout_s=settings.attempt_timeout_ms / 1000,
+    )
+
+
+def guardian(settings: Settings) -> Guardian:
+    """The guardian of one process."""
+    return Guardian(
+        ledger=ledger(settings),
+        publish=CeleryPublisher(celery_app(settings), metrics, publisher="guardian"),
+        metrics=metrics,
+        clock=utc_now,
+        hedge_after=timedelta(milliseconds=settings.hedge_after_ms),
+    )
+
+
+def require_ingest(settings: Settings) -> None:
+    """Refuse to open a door that would refuse everything.
+
+    Raises:
+        SettingsError: No webhook secret is set.
+    """
+    if not settings.optimove_webhook_secrets:
+        raise SettingsError(("CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS: required by ingest to verify signatures",))
+
+
+def ingest_parts(settings: Settings) -> IngestParts:
+    """What the door is made of."""
+    the_ledger = ledger(settings)
+    commits = GroupCommit(the_ledger, metrics)
+    publish = CeleryPublisher(celery_app(settings), metrics, publisher="ingest")
+    publisher = BackgroundPublisher(publish)
+    return IngestParts(
+        acceptance=Acceptance(commits=commits, publisher=publisher, timeout_s=settings.ledger_timeout_s),
+        refusals=Refusals(commits=commits, metrics=metrics, clock=utc_now, kept=settings.rejections_kept),
+        metrics=metrics,
+        triggered=_triggered_intake(settings),
+        max_body_bytes=settings.ingest_max_body_bytes,
+        body_timeout_s=settings.ingest_body_timeout_s,
+        exposition=metrics.exposition,
+        exposition_type=CONTENT_TYPE,
+        readiness=_readiness(the_ledger),
+        on_shutdown=(commits.close, publisher.close, publish.close, the_ledger.close),
+    )
+
+
+def _triggered_intake(settings: Settings) -> TriggeredIntake:
+    return TriggeredIntake(
+        signatures=SignatureCheck(
+            settings.optimove_webhook_secrets,
+            minified=settings.optimove_signature_mode is SignatureMode.MINIFIED,
+        ),
+        clock=utc_now,
+        metrics=metrics,
+        freshness=timedelta(seconds=settings.optimove_freshness_s),
+        timeout=timedelta(milliseconds=settings.triggered_timeout_ms),
+        send_margin=timedelta(milliseconds=settings.send_margin_ms),
+        hedge_after=timedelta(milliseconds=settings.hedge_after_ms),
+        skew_alert=timedelta(seconds=settings.clock_skew_alert_s),
+    )
+
+
+def _readiness(the_ledger: Ledger) -> Callable[[], Readiness]:
+    newest = migrate.newest_revision()
+
+    def readiness() -> Readiness:
+        try:
+            revision = migrate.current_revision(the_ledger)
+        except LedgerUnavailable:
+            return Readiness(is_ready=False, checks={"ledger": "unavailable"})
+        # A newer schema than this release knows is fine: fleets are upgraded ledger first.
+        if revision is None or revision < newest:
+            return Readiness(is_ready=False, checks={"ledger": "run `clearance db upgrade`"})
+        return Readiness(is_ready=True, checks={"ledger": "ok"})
+
+    return readiness
