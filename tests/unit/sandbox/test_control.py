@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from clearance.sandbox import control
 from clearance.sandbox.options import SandboxOptions
 from tests.unit.sandbox.harness import BASE, KEY, ManualTimes, approval, sandbox
 
@@ -134,6 +135,20 @@ def test_a_reset_stops_a_run_whose_receiver_never_answers() -> None:
             assert (await (await client.get("/sandbox/report")).json())["sent"] == 0
 
     asyncio.run(run())
+
+
+def test_details_of_more_than_can_be_told_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "DETAILS_MAX", 2)
+
+    async def run() -> list[int]:
+        async with sandbox() as client:
+            await _play(client, count=2, rate_per_s=1000, targets=["http://127.0.0.1:9/closed"])
+            first = await client.get("/sandbox/report?detail=1")
+            await _play(client, count=1, rate_per_s=1000, targets=["http://127.0.0.1:9/closed"])
+            second = await client.get("/sandbox/report?detail=1")
+            return [first.status, second.status, (await client.get("/sandbox/report")).status]
+
+    assert asyncio.run(run()) == [200, 400, 200]
 
 
 def test_it_says_that_it_is_well() -> None:

@@ -7,13 +7,17 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient
 
+from clearance.sandbox.server import loop_factory
 from tests.unit.sandbox.harness import BASE, KEY, ManualTimes, approval, sandbox
 
 pytestmark = pytest.mark.loopback
 
 
 def _with_faults(
-    scenario: Callable[[TestClient], Awaitable[None]], clock: ManualTimes | None = None, **faults: object
+    scenario: Callable[[TestClient], Awaitable[None]],
+    clock: ManualTimes | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    **faults: object,
 ) -> dict[str, object]:
     async def run() -> dict[str, object]:
         async with sandbox(clock=clock) as client:
@@ -23,7 +27,8 @@ def _with_faults(
             report: dict[str, object] = await (await client.get("/sandbox/report")).json()
             return report
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(run())
 
 
 async def _approve(client: TestClient) -> aiohttp.ClientResponse:
@@ -56,6 +61,7 @@ async def _is_never_answered(client: TestClient) -> None:
         await _approve(client)
 
 
+@pytest.mark.parametrize("loop", [None, loop_factory()], ids=["asyncio", "installed"])
 @pytest.mark.parametrize(
     ("faults", "scenario", "taken"),
     [
@@ -68,10 +74,13 @@ async def _is_never_answered(client: TestClient) -> None:
     ],
 )
 def test_a_fault_is_seen_by_the_caller_and_only_some_come_after_the_approval_was_taken(
-    faults: dict[str, object], scenario: Callable[[TestClient], Awaitable[None]], taken: int
+    faults: dict[str, object],
+    scenario: Callable[[TestClient], Awaitable[None]],
+    taken: int,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> None:
     clock = ManualTimes()
-    report = _with_faults(scenario, clock, **faults)
+    report = _with_faults(scenario, clock, loop, **faults)
     assert report["unknown_answers"] == taken
     assert report["faults"] == {"triggered-approval": {next(iter(faults)): 1}}
     assert clock.slept_s == ([20.0] if "hang" in faults else [])
