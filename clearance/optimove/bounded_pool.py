@@ -11,7 +11,9 @@ the connection attempt (each is given the whole timeout; then the exchange ends)
 
 import io
 import socket
-from http.client import HTTPResponse
+import ssl
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from time import monotonic
 from typing import Any
 
@@ -54,6 +56,17 @@ class _BoundedReply(HTTPResponse):
             stream = self.fp.detach()
             self.fp = io.BufferedReader(_BoundedStream(sock, stream, monotonic() + left_s))
 
+    def begin(self) -> None:
+        """Read status line and headers; refuse a reply of which nobody can tell where it ends.
+
+        http.client takes 102 and 103 for the whole reply, so that the real one would answer the next request; and
+        urllib3 notices two lengths only when nothing closes the socket any more.
+        """
+        super().begin()
+        lengths = self.headers.get_all("Content-Length", ())
+        if self.status < HTTPStatus.OK or len(lengths) > 1 or "," in "".join(lengths):
+            raise HTTPException("the end of the reply cannot be told")
+
 
 class _Connection(HTTPConnection):
     response_class = _BoundedReply
@@ -75,7 +88,7 @@ def open_pool(base_url: str, *, pool_size: int) -> tuple[HTTPConnectionPool, str
     """A pool of kept-alive connections, and the path that `base_url` begins every path with ("" for none).
 
     Threads share it. More threads than `pool_size` work too, but the surplus connections are not kept.
-    For https the certificate and the host name are verified.
+    For https the certificate and the host name are verified, against the authorities that this machine trusts.
 
     Raises:
         ValueError: The URL is not `http(s)://host[:port][/path]`. Correct the setting.
@@ -83,5 +96,9 @@ def open_pool(base_url: str, *, pool_size: int) -> tuple[HTTPConnectionPool, str
     url = parse_url(base_url)
     if url.scheme not in {"http", "https"} or not url.host or url.auth or url.query or url.fragment:
         raise ValueError("must be http(s)://host[:port][/path]")
-    pool_class: type[HTTPConnectionPool] = _TlsPool if url.scheme == "https" else _Pool
-    return pool_class(url.host, url.port, maxsize=pool_size, block=False), (url.path or "").rstrip("/")
+    path = (url.path or "").rstrip("/")
+    if url.scheme == "http":
+        return _Pool(url.host, url.port, maxsize=pool_size, block=False), path
+    # One context for all connections: loading the authorities takes longer than connecting.
+    context = ssl.create_default_context()
+    return _TlsPool(url.host, url.port, maxsize=pool_size, block=False, ssl_context=context), path
