@@ -23,7 +23,8 @@ def celery_options(settings: Settings, lane: str | None = None) -> dict[str, Any
         "broker_connection_max_retries": None,
         "broker_heartbeat": 10,
         "task_queues": [_queue(settings, item.queue) for item in LANE_QUEUES],
-        "task_default_queue": QUEUE_BY_LANE[lane].queue if lane else None,
+        # Celery asks for one, though every message names its queue.
+        "task_default_queue": LANE_QUEUES[0].queue,
         "task_create_missing_queues": False,
         # The guardian is the retry: a publisher that waits would hold up its caller.
         "task_publish_retry": False,
