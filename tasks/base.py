@@ -108,6 +108,15 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
             self._services = self._make_services()
         return self._services
 
+    def warm_up(self) -> None:
+        """Make the services, and claim what does not exist: the ledger is connected and its statements compiled."""
+        now = self.services.clock()
+        request = ClaimRequest(obligation_id=ObligationId(""), now=now, lease_until=now)
+        try:
+            self.claim(request)
+        except LedgerUnavailable as error:
+            log.warning("worker.ledger_unavailable", error=str(error))
+
     @abstractmethod
     def claim(self, request: ClaimRequest) -> Held | None:
         """Hold the obligation; None when there is nothing to do. Raises `LedgerUnavailable`."""

@@ -9,6 +9,7 @@ from typing import Any
 from celery import signals
 
 from config import logs, settings
+from config.queues import QUEUE_BY_LANE
 from workers import wiring
 
 LANE = os.environ.get("CLEARANCE_LANE", "triggered")
@@ -21,9 +22,15 @@ def _log(**_: Any) -> None:
 
 
 @signals.worker_ready.connect(weak=False)
-def _serve_metrics(**_: Any) -> None:
+def _begin(**_: Any) -> None:
     if _SETTINGS.metrics_port:
         wiring.metrics.serve(_SETTINGS.metrics_port)
+
+
+@signals.celeryd_init.connect(weak=False)
+def _warm_up(**_: Any) -> None:
+    if QUEUE_BY_LANE[LANE].pool == "threads":
+        wiring.warm_up(app)  # the first notification should not wait for what every one needs
 
 
 app = wiring.celery_app(_SETTINGS, LANE)

@@ -9,6 +9,7 @@ from clearance.errors import LedgerUnavailable
 from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
+from workers.cli_rejected import rejected
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -74,13 +75,18 @@ def guardian() -> None:
 
 @main.command()
 @click.option("--port", default=8900, show_default=True, help="0 for any free one.")
-@click.option("--secret", envvar="CLEARANCE_SANDBOX_SECRET", default="", help="Signs notifications; none: unsigned.")
+@click.option(
+    "--secret", envvar="CLEARANCE_SANDBOX_SECRET", default="", help="Signs notifications; none: unsigned."
+)
 def sandbox(port: int, secret: str) -> None:
     """Serve a vendor to play with, on loopback."""
     from clearance.sandbox.options import SandboxOptions
     from clearance.sandbox.server import serve
 
     serve(SandboxOptions(port=port, secret=secret))
+
+
+main.add_command(rejected)
 
 
 @main.group()

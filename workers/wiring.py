@@ -29,6 +29,7 @@ from clearance.publishing import BackgroundPublisher
 from config.celery_options import celery_options
 from config.metrics import CONTENT_TYPE, PrometheusMetrics
 from config.settings import Settings, SettingsError, SignatureMode
+from tasks.base import ObligationTask
 from tasks.leases import Leases
 from tasks.publisher import CeleryPublisher
 from tasks.triggered import ApproveTriggered, TriggeredServices
@@ -50,6 +51,13 @@ def celery_app(settings: Settings, lane: str | None = None) -> Celery:
         require_triggered(settings)
         app.register_task(ApproveTriggered(lambda: triggered_services(settings)))
     return app
+
+
+def warm_up(app: Celery) -> None:
+    """Make now what the first message would otherwise wait for."""
+    for task in app.tasks.values():
+        if isinstance(task, ObligationTask):
+            task.warm_up()
 
 
 def require_triggered(settings: Settings) -> None:
