@@ -104,7 +104,10 @@ def load_listeners(reply: Reply) -> tuple[Listener, ...]:
 
 def _load(schema: Schema, reply: Reply, if_empty: bytes = b"") -> Any:
     try:
-        return schema.load(orjson.loads(reply.body or if_empty))
+        told = orjson.loads(reply.body or if_empty)
+        if schema.many and not isinstance(told, list):
+            raise VendorRefused(VENDOR, reply.status, "a reply that is no array")
+        return schema.load(told)
     except orjson.JSONDecodeError:
         raise VendorRefused(VENDOR, reply.status, "a reply that is not JSON") from None
     except ValidationError as error:

@@ -187,7 +187,7 @@ def test_silence_and_trickling_end_with_the_timeout(http: OptimoveHttp, peer: Pe
     took_s = monotonic() - began_s
     assert error.may_have_arrived
     assert "in time" in str(error)
-    assert 0.14 <= took_s < 0.3
+    assert 0.14 <= took_s < 1.0  # unbounded, it would go on until the test ends
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
@@ -324,5 +324,5 @@ def test_over_tls_connections_are_kept_and_trickling_ends_with_the_timeout(
     assert post(http) == b"{}"
     began_s = monotonic()
     assert unavailable(http, timeout_s=0.15).may_have_arrived
-    assert monotonic() - began_s < 0.3
+    assert monotonic() - began_s < 1.0
     assert [request.connection for request in tls_peer.requests] == [1, 1]
