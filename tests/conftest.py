@@ -18,8 +18,10 @@ _MARKERS = {
     "contract": "one suite for a port, run on the fake and on the real one",
     "integration": "against a real Redis, PostgreSQL or RabbitMQ",
     "system": "black box: processes, HTTP and the command line",
+    "services": "needs a server that is not embedded: Redis, PostgreSQL or RabbitMQ; run by `make integration`",
     "loopback": "a unit test that may open connections to this machine",
 }
+_SERVICES = {"redis_url", "postgres_url", "rabbitmq_url"}
 
 # The same examples in every run; a failure prints what repeats it.
 hypothesis.settings.register_profile("clearance", derandomize=True, deadline=None, print_blob=True)
@@ -35,6 +37,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(item.path.relative_to(_HERE).parts[0])
+        # A test that asks for a server by `getfixturevalue` has to carry the marker itself.
+        if item.get_closest_marker("integration") or _SERVICES.intersection(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker("services")
 
 
 @pytest.fixture(autouse=True)

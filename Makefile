@@ -1,0 +1,81 @@
+# Everything that a checkout can do. `make` lists it; every target builds the environment it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; PYTHON=... to choose another.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+BIN := .venv/bin
+BUILT := .venv/.built
+PYTEST := $(BIN)/python -m pytest -q
+
+##@ Run
+
+demo: $(BUILT) ## Play 300 notifications through everything embedded, and judge what became of them
+	@$(BIN)/clearance demo
+
+up: $(BUILT) ## Run all processes embedded until Ctrl-C; the sandbox is the vendor when none is set
+	@$(BIN)/clearance up
+
+bench: $(BUILT) ## Measure the triggered lane beside the usual way
+	@$(BIN)/python -m benchmarks
+
+##@ Check
+
+check: $(BUILT) ## Format, lint, types, imports, generated documents, unit tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m config.reference --check
+	@$(PYTEST) tests/unit
+
+test: $(BUILT) ## All tests that need no server beyond the embedded ones
+	@$(PYTEST) -m "not services"
+
+integration: $(BUILT) ## The tests that need Redis, PostgreSQL and RabbitMQ; with CI=true a missing one is a failure
+	@$(PYTEST) -m services
+
+##@ Maintain
+
+format: $(BUILT) ## Format, and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(BUILT) ## Write docs/configuration.md, docs/metrics.md and .env.example anew
+	@$(BIN)/python -m config.reference
+
+lock: ## Pin the newest versions that pyproject.toml allows
+	@$(call require-python)
+	@rm -rf var/lock && $(PYTHON) -m venv var/lock
+	@var/lock/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@var/lock/bin/python -m pip freeze --exclude-editable | sed -n '/^[A-Za-z0-9._-]*==/p' > requirements.lock
+	@rm -rf var/lock
+	@echo "requirements.lock: $$(wc -l < requirements.lock) packages"
+
+clean: ## Remove the environment, caches and all embedded state
+	@rm -rf .venv var *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+venv: $(BUILT) ## Build the environment in .venv
+
+$(BUILT): requirements.lock pyproject.toml
+	@$(call require-python)
+	@echo "building .venv with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv .venv || { echo "python3 cannot make environments: install its venv module" >&2; exit 1; }
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+define require-python
+test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
+endef
+
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo up bench check test integration format docs lock clean venv help
