@@ -81,7 +81,7 @@ class OptimoveClient:
             Park: Optimove will not take it.
         """
         sent = {
-            "timestamp": round(at.timestamp() * 1000),
+            "timestamp": int(at.timestamp() * 1000),
             "request_uid": request_uid,
             "approved": approved,
             "additional_data": {},

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -14,7 +14,13 @@ pytestmark = pytest.mark.loopback
 
 PATHS = OptimovePaths(triggered_approval="/approval", webhooks="/webhooks/", webhook_settings="/settings")
 AT = datetime(2026, 7, 28, 12, 0, 0, 123_000, tzinfo=UTC)
-MOMENTS = [AT, AT.astimezone(), *(AT + timedelta(milliseconds=i) for i in range(1, 200, 17))]
+BERLIN = timezone(timedelta(hours=2))
+MOMENTS = [
+    AT,
+    AT.astimezone(BERLIN),
+    AT + timedelta(microseconds=999),
+    *(AT + timedelta(milliseconds=i) for i in range(1, 99, 17)),
+]
 
 
 @pytest.fixture
