@@ -71,7 +71,10 @@ def take_due(connection: Connection, now: datetime, limit: int, repeat_after: ti
 
 
 def put_back(connection: Connection, obligation_ids: Sequence[ObligationId], publish_at: datetime) -> None:
-    """What could not be published comes up again at `publish_at`, as if it had not been taken."""
+    """What could not be published comes up again at `publish_at`, as if it had not been taken.
+
+    A part of it may have arrived after all: what a worker has claimed meanwhile is left to its lease.
+    """
     connection.execute(_PUT_BACK, {"ids": list(obligation_ids), "at": publish_at})
 
 
@@ -124,7 +127,11 @@ _RESCHEDULE = (
 )
 _PUT_BACK = (
     update(obligations)
-    .where(obligations.c.id.in_(bindparam("ids", expanding=True)), UNFINISHED)
+    .where(
+        obligations.c.id.in_(bindparam("ids", expanding=True)),
+        UNFINISHED,
+        or_(_IS_OPEN, obligations.c.lease_until <= bindparam("at")),
+    )
     .values(publish_at=bindparam("at"), publications=0)
 )
 _MISS_OVERDUE = (

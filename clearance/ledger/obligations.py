@@ -178,6 +178,7 @@ _CLAIM = (
         attempts=obligations.c.attempts + 1,
         lease_until=bindparam("until"),
         publish_at=bindparam("until"),
+        publications=0,
     )
     .returning(obligations)
 )
