@@ -11,6 +11,7 @@ from celery import signals
 from config import logs, settings
 from config.queues import QUEUE_BY_LANE
 from workers import wiring
+from workers.event_cadence import EventCadence
 
 LANE = os.environ.get("CLEARANCE_LANE", "triggered")
 _SETTINGS = settings.load()
@@ -34,3 +35,4 @@ def _warm_up(**_: Any) -> None:
 
 
 app = wiring.celery_app(_SETTINGS, LANE)
+app.steps["consumer"].add(EventCadence)

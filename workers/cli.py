@@ -9,7 +9,9 @@ from clearance.errors import LedgerUnavailable
 from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
+from workers.cli_optimove import optimove
 from workers.cli_rejected import rejected
+from workers.cli_up import flower, up
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -78,15 +80,21 @@ def guardian() -> None:
 @click.option(
     "--secret", envvar="CLEARANCE_SANDBOX_SECRET", default="", help="Signs notifications; none: unsigned."
 )
-def sandbox(port: int, secret: str) -> None:
+@click.option(
+    "--api-key", envvar="CLEARANCE_SANDBOX_API_KEY", default="sandbox-api-key", help="The key it lets in."
+)
+def sandbox(port: int, secret: str, api_key: str) -> None:
     """Serve a vendor to play with, on loopback."""
     from clearance.sandbox.options import SandboxOptions
     from clearance.sandbox.server import serve
 
-    serve(SandboxOptions(port=port, secret=secret))
+    serve(SandboxOptions(port=port, secret=secret, api_key=api_key))
 
 
+main.add_command(optimove)
 main.add_command(rejected)
+main.add_command(up)
+main.add_command(flower)
 
 
 @main.group()

@@ -47,6 +47,8 @@ def celery_app(settings: Settings, lane: str | None = None) -> Celery:
     """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
     app = Celery("clearance", set_as_current=lane is not None)
     app.conf.update(celery_options(settings, lane))
+    if settings.broker_url.startswith("redis://"):
+        app.conf.broker_transport = "tasks.redis_transport:Transport"
     if lane == ApproveTriggered.lane:
         require_triggered(settings)
         app.register_task(ApproveTriggered(lambda: triggered_services(settings)))

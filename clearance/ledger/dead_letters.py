@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
+from clearance.ledger.insert_new import insert_new
 from clearance.ledger.tables import dead_letters
 
 
@@ -22,9 +23,9 @@ class DeadLetter:
 
 
 def record_many(connection: Connection, items: Sequence[DeadLetter]) -> list[None]:
-    """Keep them until an operator has dealt with them."""
+    """Keep them until an operator has dealt with them. A repeat changes nothing."""
     connection.execute(
-        insert(dead_letters),
+        _INSERT,
         [
             {
                 "id": item.dead_letter_id,
@@ -38,3 +39,6 @@ def record_many(connection: Connection, items: Sequence[DeadLetter]) -> list[Non
         ],
     )
     return [None] * len(items)
+
+
+_INSERT = insert_new(dead_letters)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, insert
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection
 
 from clearance.decisions.decision import Decision
+from clearance.ledger.insert_new import insert_new
 from clearance.ledger.tables import approvals, decisions
 
 
@@ -51,6 +51,8 @@ def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> No
     """Keep the decisions. The first one about a subject and customer stands: a repeat changes nothing."""
     if not items:
         return
+    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
+    in_order = sorted(items, key=lambda item: (item.subject, item.customer_id))
     rows = [
         {
             "subject": item.subject,
@@ -61,13 +63,13 @@ def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> No
             "inputs_digest": item.inputs_digest,
             "decided_at": item.decided_at,
         }
-        for item in items
+        for item in in_order
     ]
-    connection.execute(_INSERT_DECISIONS_BY_DIALECT[connection.dialect.name], rows)
+    connection.execute(_INSERT_DECISION, rows)
 
 
 def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> None:
-    """Keep the calls."""
+    """Keep the calls. A repeat, after a connection was lost at commit, changes nothing."""
     if not items:
         return
     rows = [
@@ -84,10 +86,8 @@ def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> No
         }
         for item in items
     ]
-    connection.execute(insert(approvals), rows)
+    connection.execute(_INSERT_APPROVAL, rows)
 
 
-_INSERT_DECISIONS_BY_DIALECT = {
-    "sqlite": sqlite.insert(decisions).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(decisions).on_conflict_do_nothing(),
-}
+_INSERT_DECISION = insert_new(decisions)
+_INSERT_APPROVAL = insert_new(approvals)

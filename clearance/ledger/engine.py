@@ -5,9 +5,11 @@ failing half-way. Both databases commit durably: what was acknowledged survives 
 Whatever says that the database is away becomes `LedgerUnavailable`; anything else is a bug and stays one.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -16,6 +18,7 @@ from sqlalchemy import exc as sql
 from clearance.errors import LedgerUnavailable
 
 _WRITES = "clearance_writes"
+_LOCK_LOOK_EVERY_S = 0.0005
 
 
 class Ledger:
@@ -101,17 +104,50 @@ def _sqlite(url: Any, timeout_s: float, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(_WRITES):
+            _take_write_lock(connection.connection.driver_connection, timeout_s)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _take_write_lock(connection: Any, timeout_s: float) -> None:
+    """`BEGIN IMMEDIATE`, asked for again and again for up to `timeout_s`.
+
+    SQLite's own waiting sleeps up to 100 ms between two looks. Transactions here take a millisecond or two, so several
+    busy processes would mostly sleep beside a free lock.
+    """
+    give_up_at = monotonic() + timeout_s
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _has_begun(connection, give_up_at):
+            sleep(_LOCK_LOOK_EVERY_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(timeout_s * 1000)}")
+
+
+def _has_begun(connection: Any, give_up_at: float) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() >= give_up_at:
+            raise
+        return False
+    return True
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sql.OperationalError, sql.InterfaceError, sql.InternalError, sql.TimeoutError) as error:
+    except (
+        sql.OperationalError,
+        sql.InterfaceError,
+        sql.InternalError,
+        sql.TimeoutError,
+        sqlite3.OperationalError,  # from taking the write lock, which SQLAlchemy does not see
+    ) as error:
         # The driver's text may hold a host or a statement's values; its type says enough.
         raise LedgerUnavailable(f"ledger: {_cause(error)}") from None
 

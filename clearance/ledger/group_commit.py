@@ -40,6 +40,7 @@ class GroupCommit:
         self._metrics = metrics
         self._max_group = max_group
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
@@ -63,28 +64,20 @@ class GroupCommit:
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            group, is_last = self._gather(first)
-            self._commit(group)
-            if is_last:
+        while not self._is_closed:
+            first = self._waiting.get()
+            if first is None:
                 return
+            self._commit([first])
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
-        group = [first]
-        while len(group) < self._max_group:
-            try:
-                waiting = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if waiting is None:
-                return group, True
-            group.append(waiting)
-        return group, False
-
-    def _commit(self, group: list[_Waiting]) -> None:
-        started = perf_counter()
+    def _commit(self, group: list[_Waiting], *, may_grow: bool = True) -> None:
+        """Write `group`, and what has arrived by the time that the ledger lets us write."""
         try:
-            results = self._apply(group)
+            with self._ledger.write() as connection:
+                started = perf_counter()
+                if may_grow:
+                    self._gather(group)
+                results = _apply(connection, group)
         except LedgerUnavailable as error:
             _fail(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its callers must hear of it
@@ -92,23 +85,34 @@ class GroupCommit:
                 _fail(group, error)
                 return
             for waiting in group:
-                self._commit([waiting])
+                self._commit([waiting], may_grow=False)
         else:
             self._metrics.observe("commit_items", len(group))
             self._metrics.observe("commit_seconds", perf_counter() - started)
             for future, result in results:
                 future.set_result(result)
 
-    def _apply(self, group: list[_Waiting]) -> list[tuple[Future[Any], Any]]:
-        by_operation: dict[Operation[Any, Any], list[_Waiting]] = {}
-        for waiting in group:
-            by_operation.setdefault(waiting[0], []).append(waiting)
-        results: list[tuple[Future[Any], Any]] = []
-        with self._ledger.write() as connection:
-            for operation, members in by_operation.items():
-                values = operation(connection, [item for _, item, _ in members])
-                results += [(future, value) for (_, _, future), value in zip(members, values, strict=True)]
-        return results
+    def _gather(self, group: list[_Waiting]) -> None:
+        while len(group) < self._max_group:
+            try:
+                waiting = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            if waiting is None:
+                self._is_closed = True
+                return
+            group.append(waiting)
+
+
+def _apply(connection: Connection, group: list[_Waiting]) -> list[tuple[Future[Any], Any]]:
+    by_operation: dict[Operation[Any, Any], list[_Waiting]] = {}
+    for waiting in group:
+        by_operation.setdefault(waiting[0], []).append(waiting)
+    results: list[tuple[Future[Any], Any]] = []
+    for operation, members in by_operation.items():
+        values = operation(connection, [item for _, item, _ in members])
+        results += [(future, value) for (_, _, future), value in zip(members, values, strict=True)]
+    return results
 
 
 def _fail(group: list[_Waiting], error: Exception) -> None:

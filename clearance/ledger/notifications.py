@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from clearance.ledger.insert_new import insert_new
 from clearance.ledger.obligations import add_many
 from clearance.ledger.tables import notifications
 from clearance.obligations import Obligation
@@ -43,7 +43,9 @@ class Accepted:
 
 def accept_many(connection: Connection, items: Sequence[NewNotification]) -> list[Accepted]:
     """Keep what is new, with its obligation; recognise what is not."""
-    connection.execute(_INSERT_BY_DIALECT[connection.dialect.name], [_row(item) for item in items])
+    # In one order everywhere: two transactions with the same notifications wait in turn, not in a ring.
+    in_order = sorted(items, key=lambda item: (item.vendor_id, item.kind))
+    connection.execute(_INSERT, [_row(item) for item in in_order])
     vendor_ids = [item.vendor_id for item in items]
     kept = connection.execute(_SELECT_KEPT, {"vendor_ids": vendor_ids}).all()
     id_by_key = {(kind, vendor_id): notification_id for notification_id, kind, vendor_id in kept}
@@ -80,10 +82,7 @@ def _row(item: NewNotification) -> dict[str, object]:
     }
 
 
-_INSERT_BY_DIALECT = {
-    "sqlite": sqlite.insert(notifications).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(notifications).on_conflict_do_nothing(),
-}
+_INSERT = insert_new(notifications)
 _SELECT_KEPT = select(notifications.c.id, notifications.c.kind, notifications.c.vendor_id).where(
     notifications.c.vendor_id.in_(bindparam("vendor_ids", expanding=True))
 )
