@@ -1,0 +1,84 @@
+"""`make bench`: this lane and the usual way, in turn, on this machine."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from benchmarks import report
+from benchmarks.comparison import Comparison, Plan
+from benchmarks.processes import BenchmarkFailed, ending_in_order
+from benchmarks.targets import OURS, USUAL
+
+RATES = "50,100,200,300,400,500,600,700"
+QUICK_RATES = "100,500"
+TOTAL_S, QUICK_TOTAL_S = 570.0, 80.0
+# Not the temporary directory, which may be memory: commits have to reach the same disk as in production.
+STATE = Path("var")
+
+
+def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[float, ...]:
+    try:
+        numbers = tuple(sorted({float(part) for part in (value or "").split(",") if part.strip()}))
+    except ValueError:
+        raise click.BadParameter("must be numbers with commas between them") from None
+    if any(number < 0 or number > 60_000 for number in numbers):
+        raise click.BadParameter("out of range")
+    return numbers
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="Fewer rates, shorter trials: within 90 s, and less certain.")
+@click.option("--latency", "latencies", default="0,80", callback=_numbers, help="The vendor's, in ms.")
+@click.option("--seconds", type=click.FloatRange(1, 60), default=None, help="Of one trial.")
+@click.option("--rates", callback=_numbers, default=None, help=f"Fixed ones, a second; by default {RATES}.")
+@click.option("--only", type=click.Choice(["ours", "usual"]), default=None, help="One of the two.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Results."
+)
+def main(
+    *,
+    quick: bool,
+    latencies: tuple[float, ...],
+    seconds: float | None,
+    rates: tuple[float, ...],
+    only: str | None,
+    json_path: Path | None,
+) -> None:
+    """Measure this lane and the usual way (Flask, Celery prefork, requests), with the same load and the same vendor."""
+    both = (OURS, USUAL)
+    plan = Plan(
+        systems=both if only is None else (OURS,) if only == "ours" else (USUAL,),
+        latencies_ms=latencies,
+        rates_per_s=rates or _numbers_of(QUICK_RATES if quick else RATES),
+        seconds=seconds or (3.0 if quick else 6.0),
+        idle_s=4.0 if quick else 10.0,
+        total_s=QUICK_TOTAL_S if quick else TOTAL_S,
+    )
+    console = report.console()
+    STATE.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=STATE.resolve()))
+    comparison = Comparison(plan, directory, lambda line: console.print(line, style="dim", highlight=False))
+    with ending_in_order():
+        try:
+            comparison.run()
+        except BenchmarkFailed as failed:
+            console.print(str(failed), style="red", markup=False)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            console.print("interrupted: what was measured so far", style="yellow")
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    report.show(comparison.outcome, plan, console)
+    if json_path is not None:
+        report.save(comparison.outcome, plan, json_path)
+
+
+def _numbers_of(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    main()
