@@ -2,7 +2,8 @@
 
 A write transaction takes SQLite's write lock at its beginning (`BEGIN IMMEDIATE`), so that it waits its turn instead of
 failing half-way. Both databases commit durably: what was acknowledged survives a power cut (`synchronous=FULL`).
-Whatever says that the database is away becomes `LedgerUnavailable`; anything else is a bug and stays one.
+Whatever says that the database is away, or not migrated yet, becomes `LedgerUnavailable`; anything else is a bug and
+stays one, without the statement's values: they may be personal data.
 """
 
 import sqlite3
@@ -18,6 +19,8 @@ from sqlalchemy import exc as sql
 from clearance.errors import LedgerUnavailable
 
 _WRITES = "clearance_writes"
+# PostgreSQL's undefined_table and undefined_column: the schema is not this release's yet.
+_NOT_MIGRATED = frozenset({"42P01", "42703"})
 _LOCK_LOOK_EVERY_S = 0.0005
 
 
@@ -85,6 +88,7 @@ def open_ledger(url: str, *, timeout_s: float, pool_size: int = 4) -> Ledger:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout_s,
+            hide_parameters=True,
         )
     )
 
@@ -93,7 +97,12 @@ def _sqlite(url: Any, timeout_s: float, pool_size: int) -> Engine:
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, connect_args={"timeout": timeout_s}, pool_size=pool_size, max_overflow=0, pool_timeout=timeout_s
+        url,
+        connect_args={"timeout": timeout_s},
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
@@ -149,6 +158,10 @@ def _translated() -> Iterator[None]:
         sqlite3.OperationalError,  # from taking the write lock, which SQLAlchemy does not see
     ) as error:
         # The driver's text may hold a host or a statement's values; its type says enough.
+        raise LedgerUnavailable(f"ledger: {_cause(error)}") from None
+    except sql.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) not in _NOT_MIGRATED:
+            raise
         raise LedgerUnavailable(f"ledger: {_cause(error)}") from None
 
 
