@@ -1,0 +1,92 @@
+"""The schema: the migrations make the tables that the code believes in, at once from several hosts, again and again."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect
+
+from clearance.ledger import migrate
+from clearance.ledger.engine import open_ledger
+from clearance.ledger.tables import metadata
+from tests.contract.conftest import BACKENDS
+
+
+@pytest.fixture(params=BACKENDS)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'new' / 'ledger.db'}"
+        return
+    server = request.getfixturevalue("postgres_url")
+    name = urlsplit(server).path.lstrip("/") + "_schema"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_the_migrated_tables_are_those_that_the_code_believes_in(empty_url: str) -> None:
+    ledger = open_ledger(empty_url, timeout_s=10)
+    assert migrate.current_revision(ledger) is None
+
+    assert migrate.upgrade(ledger) == migrate.newest_revision()
+
+    with ledger.read() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+        indexes = {index["name"] for index in inspect(connection).get_indexes("obligations")}
+    assert indexes == {"ix_obligations_publish", "ix_obligations_deadline"}
+    ledger.close()
+
+
+def test_upgrading_again_changes_nothing(empty_url: str) -> None:
+    ledger = open_ledger(empty_url, timeout_s=10)
+    migrate.upgrade(ledger)
+
+    assert migrate.upgrade(ledger) == migrate.current_revision(ledger) == migrate.newest_revision()
+    ledger.close()
+
+
+def test_hosts_that_start_together_migrate_once(empty_url: str) -> None:
+    together, told = threading.Barrier(4), []
+
+    def host() -> None:
+        ledger = open_ledger(empty_url, timeout_s=30)
+        together.wait()
+        try:
+            told.append(migrate.upgrade(ledger))
+        except Exception as error:  # noqa: BLE001 - a thread's error is the test's
+            told.append(error)
+        ledger.close()
+
+    hosts = [threading.Thread(target=host) for _ in range(4)]
+    for each in hosts:
+        each.start()
+    for each in hosts:
+        each.join()
+
+    assert told == [migrate.newest_revision()] * 4
+
+
+@pytest.mark.parametrize("looks_at", ["publish_at", "deadline_at"])
+def test_the_guardians_looks_use_the_partial_indexes(tmp_path: Path, looks_at: str) -> None:
+    """What was ever owed must not make each look slower."""
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", timeout_s=10)
+    migrate.upgrade(ledger)
+    index = {"publish_at": "ix_obligations_publish", "deadline_at": "ix_obligations_deadline"}[looks_at]
+
+    with ledger.read() as connection:
+        plan = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN SELECT id FROM obligations WHERE state IN ('open', 'running')"  # noqa: S608 - a test
+            f" AND {looks_at} <= '2026' LIMIT 1"
+        ).all()
+
+    assert any(index in str(step) for step in plan), plan
+    ledger.close()
