@@ -2,7 +2,8 @@
 
 In: `submit(operation, item)`; an operation takes a connection and every item that was waiting for it, and returns one
 result for each, in order. Out: a future that is done once the transaction is committed, never before. An error that
-only one item causes does not take its neighbours with it: the group is then repeated one by one.
+only one item causes does not take its neighbours with it: the group is then repeated one by one. Whoever gave up
+(cancelled its future) before its group began is not written.
 """
 
 import queue
@@ -68,7 +69,8 @@ class GroupCommit:
             first = self._waiting.get()
             if first is None:
                 return
-            self._commit([first])
+            if _is_wanted(first):
+                self._commit([first])
 
     def _commit(self, group: list[_Waiting], *, may_grow: bool = True) -> None:
         """Write `group`, and what has arrived by the time that the ledger lets us write."""
@@ -79,6 +81,10 @@ class GroupCommit:
                     self._gather(group)
                 results = _apply(connection, group)
         except LedgerUnavailable as error:
+            if may_grow:
+                self._gather(
+                    group
+                )  # they waited for it too; one by one, the last would wait for all before it
             _fail(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its callers must hear of it
             if len(group) == 1:
@@ -101,7 +107,13 @@ class GroupCommit:
             if waiting is None:
                 self._is_closed = True
                 return
-            group.append(waiting)
+            if _is_wanted(waiting):
+                group.append(waiting)
+
+
+def _is_wanted(waiting: _Waiting) -> bool:
+    """False for a future that was cancelled; one that was not cannot be any more, so that its result can be set."""
+    return waiting[2].set_running_or_notify_cancel()
 
 
 def _apply(connection: Connection, group: list[_Waiting]) -> list[tuple[Future[Any], Any]]:
@@ -109,10 +121,15 @@ def _apply(connection: Connection, group: list[_Waiting]) -> list[tuple[Future[A
     for waiting in group:
         by_operation.setdefault(waiting[0], []).append(waiting)
     results: list[tuple[Future[Any], Any]] = []
-    for operation, members in by_operation.items():
+    # In one order everywhere: two processes that write the same rows wait for each other in turn, not in a ring.
+    for operation, members in sorted(by_operation.items(), key=lambda each: _name(each[0])):
         values = operation(connection, [item for _, item, _ in members])
         results += [(future, value) for (_, _, future), value in zip(members, values, strict=True)]
     return results
+
+
+def _name(operation: Operation[Any, Any]) -> str:
+    return f"{operation.__module__}.{getattr(operation, '__qualname__', '')}"
 
 
 def _fail(group: list[_Waiting], error: Exception) -> None:
