@@ -197,8 +197,12 @@ def test_a_time_without_a_zone_is_refused(ledger: Ledger) -> None:
 
 
 def test_an_error_rolls_the_whole_transaction_back(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError), ledger.write() as connection:
-        record_decisions(connection, [_decision("C1")])
-        raise RuntimeError
+    def record_and_fail() -> None:
+        with ledger.write() as connection:
+            record_decisions(connection, [_decision("C1")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        record_and_fail()
 
     assert _decided(ledger) == {}
