@@ -4,6 +4,7 @@ The time is shared out in advance: what a cell (one system at one latency) does 
 there is no time for is left out and said to be.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,27 +19,27 @@ from benchmarks.trial import Trial, run_trial
 
 START_BY_SYSTEM: dict[str, Callable[[Path], AbstractContextManager[Fleet]]] = {OURS: ours, USUAL: usual}
 # Of a trial besides its sending: warm-up, settling, draining; a failing one waits for the deadlines.
-_OVERHEAD_S = 4.0
-_OVERHEAD_FAILING_S = 9.0
-_START_S = 8.0
-_SHARE_OF_FIXED = 0.6
-_FIXED_FAILURES = 2
+_OVERHEAD_S = 2.5
+_OVERHEAD_FAILING_S = 8.0
+_START_S = 6.0
+_SHARE_OF_FIXED = 0.7
 _CEILING_PER_S = 2000.0
-# The usual way answers one at a time in each of its processes.
-_USUAL_START_PER_S = 5.0
-_OUR_START_PER_S = 50.0
+_START_PER_S = 50.0
+_LEAST_START_PER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. Latencies in ms, rates a second."""
+    """What to measure. Latencies in ms, rates a second; after `failures_max` the higher fixed rates are left out."""
 
     systems: tuple[str, ...]
     latencies_ms: tuple[float, ...]
     rates_per_s: tuple[float, ...]
+    failures_max: int
     seconds: float
     idle_s: float
     total_s: float
+    is_quick: bool
 
 
 @dataclass(slots=True)
@@ -115,10 +116,12 @@ class Comparison:
         trials: list[Trial] = []
         for rate in self._plan.rates_per_s:
             failures = sum(not trial.holds for trial in trials)
-            if failures >= _FIXED_FAILURES:
-                self._leave_out(fleet, latency_ms, rate, f"{failures} lower rates did not hold")
-            elif not self._has_time(end_s, is_failing=failures > 0) and trials:
+            if failures >= self._plan.failures_max:
+                self._leave_out(fleet, latency_ms, rate, "lower rates did not hold")
+            elif not self._has_time(end_s, is_failing=failures > 0):
                 self._leave_out(fleet, latency_ms, rate, "no time left")
+            elif self._plan.is_quick and rate > _most(fleet.name, latency_ms):
+                self._leave_out(fleet, latency_ms, rate, "more than its processes can answer")
             else:
                 trials.append(self._trial(fleet, latency_ms, rate))
         return trials
@@ -136,12 +139,13 @@ class Comparison:
                 self._has_time(end_s, is_failing=True) and self._trial(fleet, latency_ms, rate).holds
             )
 
-        if not holding and fails_at is not None:
-            # From below, because a rate far above leaves a long queue behind and says little.
-            fails_at = None if fails_at > _USUAL_START_PER_S else fails_at
+        # About where it is expected, because a rate far above leaves a long queue behind and says little.
+        start = max(_LEAST_START_PER_S, float(round(min(_START_PER_S, 0.6 * _most(fleet.name, latency_ms)))))
+        if not holding and fails_at is not None and fails_at > start:
+            fails_at = None
         return highest_rate(
             holds,
-            start=_USUAL_START_PER_S if fleet.name == USUAL else _OUR_START_PER_S,
+            start=start,
             holds_at=max(holding, default=0.0),
             fails_at=fails_at,
             ceiling=min(failing, default=_CEILING_PER_S),
@@ -165,3 +169,10 @@ class Comparison:
 
     def _left_s(self) -> float:
         return self._end_s - time.monotonic()
+
+
+def _most(system: str, latency_ms: float) -> float:
+    """What no rate can exceed: the usual way answers one at a time in each of its processes, one a core."""
+    if system != USUAL or not latency_ms:
+        return _CEILING_PER_S
+    return (os.cpu_count() or 1) * 1000 / latency_ms

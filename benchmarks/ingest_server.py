@@ -1,4 +1,6 @@
-"""Which HTTP server for ingest? The same application behind each, at the same rates: `python -m benchmarks.ingest_server`.
+"""Which HTTP server for ingest? The same application behind each, at the same rates.
+
+Run it as `python -m benchmarks.ingest_server`.
 
 Only the acknowledgement is measured: there is no worker and no guardian, and each server starts with an empty ledger
 and an empty broker. A server that is not in the project's environment is taken from the directory given with `--extra`.
@@ -61,6 +63,21 @@ class Measured:
     cores_of_others: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Play:
+    """Sends at a rate and waits until everything is answered."""
+
+    processes: Processes
+    sandbox: SandboxControl
+    target: str
+
+    def __call__(self, rate: float, seconds: float) -> None:
+        self.sandbox.start_afresh(0)
+        run = self.sandbox.play(self.target, rate_per_s=rate, count=round(rate * seconds))
+        time.sleep(seconds)
+        self.processes.wait_until(lambda: not self.sandbox.is_playing(run), "everything is sent", 60)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--extra", type=click.Path(exists=True, file_okay=False, resolve_path=True), default=None)
 @click.option("--rates", default="500,1000", show_default=True)
@@ -78,12 +95,14 @@ def main(
     with ending_in_order():
         try:
             for number in range(rounds):
-                for name, command in COMMAND_BY_NAME.items():
+                for name in COMMAND_BY_NAME:
                     if only in name:
                         place = directory / f"{number}-{name.replace(' ', '-')}"
                         place.mkdir()
                         rates_per_s = [float(rate) for rate in rates.split(",")]
-                        results += _measure(name, command, place, extra, rates_per_s, seconds)
+                        results += _measure(
+                            name, place, extra=extra, rates_per_s=rates_per_s, seconds=seconds
+                        )
                         console.print(f"{name}: done", style="dim")
         except BenchmarkFailed as failed:
             console.print(str(failed), style="red", markup=False)
@@ -95,12 +114,7 @@ def main(
 
 
 def _measure(
-    name: str,
-    command: Sequence[str],
-    directory: Path,
-    extra: str | None,
-    rates_per_s: Sequence[float],
-    seconds: float,
+    name: str, directory: Path, *, extra: str | None, rates_per_s: Sequence[float], seconds: float
 ) -> list[Measured]:
     with Processes(directory) as processes:
         broker_url, sandbox = start_broker(processes), start_sandbox(processes)
@@ -109,22 +123,21 @@ def _measure(
             broker_url=broker_url, sandbox_url=sandbox.url, ledger=directory / "ledger.db", port=port
         )
         upgrade_ledger(processes, env)
-        filled = [part.format(port=port) for part in command]
+        filled = [part.format(port=port) for part in COMMAND_BY_NAME[name]]
         processes.start("ingest", [sys.executable, *filled], env | ({"PYTHONPATH": extra} if extra else {}))
         url = f"http://127.0.0.1:{port}"
         processes.wait_until(lambda: is_ok(f"{url}/readyz"), f"{name} is ready")
         target = f"{url}/webhooks/optimove/triggered"
-        return [_at_rate(name, processes, sandbox, target, rate, seconds) for rate in rates_per_s]
+        play = _Play(processes=processes, sandbox=sandbox, target=target)
+        return [_at_rate(name, play, rate, seconds) for rate in rates_per_s]
 
 
-def _at_rate(
-    name: str, processes: Processes, sandbox: SandboxControl, target: str, rate: float, seconds: float
-) -> Measured:
-    _play(processes, sandbox, target, rate, _WARM_UP_S)
-    before = cpu.read(processes)
-    _play(processes, sandbox, target, rate, seconds)
-    after = cpu.read(processes)
-    seen = sandbox.report()
+def _at_rate(name: str, play: _Play, rate: float, seconds: float) -> Measured:
+    play(rate, _WARM_UP_S)
+    before = cpu.read(play.processes)
+    play(rate, seconds)
+    after = cpu.read(play.processes)
+    seen = play.sandbox.report()
     used_s = cpu.cores_by_group(before, after)["ingest"] * (after.at_s - before.at_s)
     acknowledge = seen["acknowledge_ms"]
     return Measured(
@@ -138,13 +151,6 @@ def _at_rate(
         behind_p99_ms=seen["behind_schedule_ms"]["p99"],
         cores_of_others=cpu.cores_of_others(before, after),
     )
-
-
-def _play(processes: Processes, sandbox: SandboxControl, target: str, rate: float, seconds: float) -> None:
-    sandbox.start_afresh(0)
-    run = sandbox.play(target, rate_per_s=rate, count=round(rate * seconds))
-    time.sleep(seconds)
-    processes.wait_until(lambda: not sandbox.is_playing(run), "everything is sent", 60)
 
 
 def _table(results: Sequence[Measured]) -> Table:

@@ -69,14 +69,15 @@ def _trials(outcome: Outcome) -> Table:
     table = Table(
         title="Trials, times in ms, CPU in cores",
         caption=f"holds: p99 < {HOLDS_BELOW_MS:g} ms until the vendor has it (before its latency), none late, "
-        f"missing or failed. (!): the generator was more than {BEHIND_MAX_MS:g} ms behind, not trustworthy. "
-        "CPU: of all groups, the sandbox (load and vendor) included; others: not ours.",
+        "missing or failed. behind: p99, after its plan; (!): the generator was more than "
+        f"{BEHIND_MAX_MS:g} ms behind, not trustworthy. CPU: of all groups, the sandbox (load and vendor) "
+        "included; others: not ours.",
     )
     for name in ("system", "vendor", "rate/s"):
         table.add_column(name, no_wrap=True)
-    numbers = ("ack p50", "p99", "appr. p50", "p99", "p99.9", "late", "missing", "failed", "behind p99")
-    for name in (*numbers, "CPU", *_GROUPS, "others", "load"):
-        table.add_column(name, justify="right")
+    numbers = ("ack p50", "p99", "appr. p50", "p99", "p99.9", "late", "miss", "fail", "behind")
+    for name in (*numbers, "CPU", *(group[:7] for group in _GROUPS), "others", "load"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     ordered = sorted(outcome.trials, key=lambda each: (each.latency_ms, each.system, each.rate_per_s))
     for trial in ordered:
@@ -111,7 +112,7 @@ def _capacities(outcome: Outcome) -> Table:
     table = Table(title=f"Highest rate with p99 < {HOLDS_BELOW_MS:g} ms beyond the vendor's latency")
     table.add_column("vendor")
     for name in (OURS, "fails at", USUAL, "fails at", "ratio"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     by_cell = {(item.system, item.latency_ms): item for item in outcome.capacities}
     for latency_ms in sorted({item.latency_ms for item in outcome.capacities}):
         cells = [f"{latency_ms:g} ms"]
@@ -122,7 +123,7 @@ def _capacities(outcome: Outcome) -> Table:
                 continue
             mark = "" if item.is_trustworthy else " (!)"
             cells += [
-                f"{item.rate_per_s:g}/s{mark}",
+                f"{item.rate_per_s:g}/s{mark}" if item.rate_per_s else "none",
                 "-" if item.fails_at is None else f"{item.fails_at:g}/s",
             ]
         times = ratio(both[0], both[1]) if both[0] and both[1] else None
