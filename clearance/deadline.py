@@ -11,6 +11,9 @@ from threading import Lock
 
 # As many as come in a second or two under load: a clock that is set right is believed again soon.
 _SAMPLES = 256
+# Of the difference between a sample and the best one, no more than this is believed to be travel: a vendor has many
+# clocks, and one that is far ahead must not take the time of what the others send.
+_LONGEST_TRAVEL = timedelta(seconds=1)
 _NONE = timedelta(0)
 
 
@@ -47,10 +50,11 @@ class ClockSkew:
         self._lock = Lock()
 
     def observe(self, *, signed_at: datetime, received_at: datetime) -> timedelta:
-        """Take a sample and give the measured offset: our clock less the vendor's, with the least travel seen."""
+        """Take a sample and give its measured offset: our clock less the vendor's, with the least travel seen."""
+        sample = received_at - signed_at
         with self._lock:
-            self._samples.append(received_at - signed_at)
-            return min(self._samples)
+            self._samples.append(sample)
+            return max(min(self._samples), sample - _LONGEST_TRAVEL)
 
 
 def approval_deadline(
