@@ -32,7 +32,6 @@ from clearance.errors import (
     LedgerUnavailable,
     Park,
     RetryLater,
-    VendorUnavailable,
 )
 from clearance.ledger.group_commit import GroupCommit
 from clearance.ledger.obligations import ClaimRequest, Finish
@@ -62,6 +61,10 @@ class Attempt(Protocol):
     @property
     def claimed(self) -> Claimed:
         """The obligation, and the fence of this attempt."""
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether a call made so far, in this attempt or an earlier one, may have been taken without our hearing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +178,12 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         try:
             self.work(held)
         except Exception as error:  # noqa: BLE001 - this is where errors become outcomes
-            return self._outcome_of(error, held.claimed)
+            return self._outcome_of(error, held)
         return Done()
 
-    def _outcome_of(self, error: Exception, claimed: Claimed) -> Outcome:
+    def _outcome_of(self, error: Exception, held: Held) -> Outcome:
         if isinstance(error, RetryLater):
-            return self._retry(error, claimed)
+            return self._retry(error, held)
         if isinstance(error, DeadlinePassed):
             return Missed(reason=MissedReason(error.reason), margin_s=error.margin_s, error=error.last_error)
         if isinstance(error, ClearanceError):
@@ -191,8 +194,8 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         log.exception("obligation.failed_on_a_bug")
         return Parked(reason="BUG", error=type(error).__name__)
 
-    def _retry(self, error: RetryLater, claimed: Claimed) -> Outcome:
-        services = self.services
+    def _retry(self, error: RetryLater, held: Held) -> Outcome:
+        services, claimed = self.services, held.claimed
         now = services.clock()
         backoff_s = min(_FIRST_BACKOFF_S * 2 ** (claimed.attempt - 1), _LONGEST_BACKOFF_S)
         wait_s = max(backoff_s * (0.5 + services.jitter()), error.retry_after_s or 0.0)
@@ -200,8 +203,7 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         if run_at < self.last_moment(claimed):
             return Retry(run_at=run_at, reason=type(error).__name__, error=str(error))
         margin_s = (claimed.deadline_at - now).total_seconds()
-        is_unconfirmed = isinstance(error, VendorUnavailable) and error.is_unconfirmed
-        reason = MissedReason.SENT_UNCONFIRMED if is_unconfirmed else MissedReason.RETRIES_RAN_OUT
+        reason = MissedReason.SENT_UNCONFIRMED if held.is_unconfirmed else MissedReason.RETRIES_RAN_OUT
         return Missed(reason=reason, margin_s=margin_s, error=str(error))
 
     def _finish(self, held: Held, outcome: Outcome) -> bool:

@@ -58,8 +58,14 @@ class ApprovalAttempt:
 
     claimed: Claimed
     body: bytes
+    was_unconfirmed: bool = False
     decision: NewDecision | None = None
     approvals: list[NewApproval] = field(default_factory=list)
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """See `tasks.base.Attempt`."""
+        return self.was_unconfirmed or any(call.answer is Answer.UNKNOWN for call in self.approvals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,9 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     def claim(self, request: ClaimRequest) -> ApprovalAttempt | None:
         """The obligation together with its notification."""
         held = self.services.commits.submit(ledger.claim_many, request).result()
-        return ApprovalAttempt(claimed=held.claimed, body=held.body) if held else None
+        if held is None:
+            return None
+        return ApprovalAttempt(claimed=held.claimed, body=held.body, was_unconfirmed=held.was_unconfirmed)
 
     def finish(self, held: ApprovalAttempt, finish: Finish) -> bool:
         """The outcome together with the decision and every call that was made."""
@@ -197,7 +205,7 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     def _too_late(
         self, held: ApprovalAttempt, deadline: Deadline, now: datetime, failure: RetryLater | None
     ) -> DeadlinePassed:
-        if any(approval.answer is Answer.UNKNOWN for approval in held.approvals):
+        if held.is_unconfirmed:
             reason = MissedReason.SENT_UNCONFIRMED
         elif failure is not None or held.claimed.attempt > 1:
             reason = MissedReason.RETRIES_RAN_OUT

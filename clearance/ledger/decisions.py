@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 
 from clearance.decisions.decision import Decision
 from clearance.ledger.insert_new import insert_new
@@ -89,5 +89,20 @@ def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> No
     connection.execute(_INSERT_APPROVAL, rows)
 
 
+def unconfirmed_subjects(connection: Connection, subjects: Sequence[str]) -> set[str]:
+    """Of `subjects`, those with a call that may have arrived: no answer came back."""
+    if not subjects:
+        return set()
+    return set(connection.execute(_SELECT_UNCONFIRMED, {"subjects": list(subjects)}).scalars())
+
+
+_SELECT_UNCONFIRMED = (
+    select(approvals.c.subject)
+    .where(
+        approvals.c.subject.in_(bindparam("subjects", expanding=True)),
+        approvals.c.outcome == Answer.UNKNOWN.value,
+    )
+    .distinct()
+)
 _INSERT_DECISION = insert_new(decisions)
 _INSERT_APPROVAL = insert_new(approvals)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, exists, or_, select, update
 
-from clearance.ledger.tables import UNFINISHED, obligations
+from clearance.ledger.decisions import Answer
+from clearance.ledger.tables import UNFINISHED, approvals, obligations
 from clearance.obligations import Due, Lane, MissedReason, ObligationId, State, Why
 
 
@@ -103,6 +104,9 @@ def _why(row: Row[Any]) -> Why:
 
 _IS_OPEN = obligations.c.state == State.OPEN.value
 _IS_RUNNING = obligations.c.state == State.RUNNING.value
+_IS_UNCONFIRMED = exists().where(
+    approvals.c.subject == obligations.c.subject, approvals.c.outcome == Answer.UNKNOWN.value
+)
 _IS_DUE = and_(
     UNFINISHED, obligations.c.publish_at <= bindparam("now"), obligations.c.deadline_at > bindparam("now")
 )
@@ -151,6 +155,7 @@ _MISS_OVERDUE = (
         reason=case(
             (_IS_RUNNING, MissedReason.ABANDONED.value),
             (obligations.c.attempts == 0, MissedReason.NOT_STARTED_IN_TIME.value),
+            (_IS_UNCONFIRMED, MissedReason.SENT_UNCONFIRMED.value),
             else_=MissedReason.RETRIES_RAN_OUT.value,
         ),
     )

@@ -6,16 +6,27 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from clearance.ledger import notifications, obligations
-from clearance.ledger.decisions import NewApproval, NewDecision, record_approvals, record_decisions
+from clearance.ledger.decisions import (
+    NewApproval,
+    NewDecision,
+    record_approvals,
+    record_decisions,
+    unconfirmed_subjects,
+)
 from clearance.obligations import Claimed, Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedNotification:
-    """An obligation to approve a notification, with what the vendor sent."""
+    """An obligation to approve a notification, with what the vendor sent.
+
+    Attributes:
+        was_unconfirmed: A call of an earlier attempt may have been taken: its answer did not arrive.
+    """
 
     claimed: Claimed
     body: bytes
+    was_unconfirmed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +44,17 @@ def claim_many(
     """As `obligations.claim_many`, with the notifications' bodies."""
     claims = obligations.claim_many(connection, requests)
     body_by_id = notifications.bodies(connection, [claimed.subject for claimed in claims if claimed])
+    # Only a repeated attempt can have an earlier one: the usual claim asks nothing more.
+    repeated = [claimed.subject for claimed in claims if claimed and claimed.attempt > 1]
+    unconfirmed = unconfirmed_subjects(connection, repeated)
     return [
-        ClaimedNotification(claimed=claimed, body=body_by_id[claimed.subject] or b"") if claimed else None
+        ClaimedNotification(
+            claimed=claimed,
+            body=body_by_id[claimed.subject] or b"",
+            was_unconfirmed=claimed.subject in unconfirmed,
+        )
+        if claimed
+        else None
         for claimed in claims
     ]
 
