@@ -72,8 +72,11 @@ def _transport_options(settings: Settings, lane: str | None) -> dict[str, Any]:
     }
     if lane is None:
         return options
+    visibility_timeout_s = QUEUE_BY_LANE[lane].visibility_timeout_s
+    if visibility_timeout_s is None:
+        return options | {"ack_emulation": False}
     return options | {
-        "visibility_timeout": QUEUE_BY_LANE[lane].visibility_timeout_s,
+        "visibility_timeout": visibility_timeout_s,
         # Keys of its own for each lane: the shortest visibility timeout in a shared index wins for all.
         "unacked_key": f"clearance.{lane}.unacked",
         "unacked_index_key": f"clearance.{lane}.unacked_index",

@@ -13,14 +13,15 @@ class LaneQueue:
 
     Attributes:
         pool: Celery's pool: `threads` where work waits for others, `prefork` where it uses the CPU.
-        visibility_timeout_s: After this a message whose worker is gone is delivered again. Longer than the longest
-            run of a task; the ledger's leases, not this, decide who works.
+        visibility_timeout_s: After this Redis delivers again a message whose worker is gone. Longer than the longest
+            run of a task; the ledger's leases, not this, decide who works. None: never, because the guardian is there
+            sooner, and keeping every delivery in Redis costs a fifth of a worker (docs/adr/0003).
         stop_grace_s: How long a stopping worker may take to finish what it has begun.
     """
 
     lane: str
     pool: str
-    visibility_timeout_s: int
+    visibility_timeout_s: int | None
     stop_grace_s: int
 
     @property
@@ -30,7 +31,7 @@ class LaneQueue:
 
 
 LANE_QUEUES = (
-    LaneQueue(lane="triggered", pool="threads", visibility_timeout_s=10, stop_grace_s=15),
+    LaneQueue(lane="triggered", pool="threads", visibility_timeout_s=None, stop_grace_s=15),
     LaneQueue(lane="review", pool="prefork", visibility_timeout_s=120, stop_grace_s=60),
     LaneQueue(lane="submit", pool="threads", visibility_timeout_s=300, stop_grace_s=60),
     LaneQueue(lane="mail", pool="threads", visibility_timeout_s=120, stop_grace_s=60),

@@ -14,6 +14,12 @@ class Channel(redis.Channel):
 
     _kept: tuple[Any, Any] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Without acknowledgements in Redis, what a lost connection had delivered is the guardian's to publish again.
+        # kombu would try to push it back over that connection, and then write it to a file.
+        self.do_restore = bool(self.ack_emulation)
+
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:  # used once a connection, and bound to it
             return super()._create_client(asynchronous=True)
