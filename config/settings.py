@@ -104,7 +104,7 @@ class Settings:
         "redis://127.0.0.1:6390/0", _url("redis", "rediss", "sentinel", "amqp", "amqps"), secret=True
     )
     """The Celery broker: `redis://`, `rediss://`, `sentinel://`, `amqp://` or `amqps://`. Unset,
-    `clearance up` starts an embedded server at this address."""
+    `clearance up` starts an embedded server (`UP_BROKER_PORT`)."""
     redis_url: str = _fleet("", _url("redis", "rediss", "sentinel"), secret=True)
     """Redis for what the fleet shares (cool-downs, limits, leases). Empty: the broker, if that is Redis."""
     broker_socket_timeout_s: float = _fleet(2.0, _POSITIVE)
@@ -172,14 +172,21 @@ class Settings:
     metrics_port: int = _operations(0, validate.Range(min=0, max=65535))
     """Where a worker or guardian serves its metrics on loopback; 0 for not at all. Ingest serves
     `/metrics` itself."""
+    flower_host: str = _operations("127.0.0.1")
+    """The address that Flower listens on. Its `/metrics` and `/healthcheck` ask for no password: keep it on
+    loopback, or put a proxy before it."""
     flower_port: int = _operations(5555, _PORT)
-    """Flower's port on loopback."""
+    """The port that Flower listens on."""
     flower_user: str = _operations("clearance")
     """Flower's basic auth user."""
     flower_password: str = _operations("", secret=True)
     """Flower's basic auth password. Empty: Flower does not start."""
     up_triggered_workers: int = _operations(2, _POSITIVE)
     """Triggered worker processes that `clearance up` starts."""
+    up_broker_port: int = _operations(6390, _PORT)
+    """The port, on loopback, of the broker that `clearance up` embeds when `BROKER_URL` is unset."""
+    up_sandbox_port: int = _operations(8900, _PORT)
+    """The port, on loopback, of the sandbox that `clearance up` starts when no Optimove is set."""
     log_format: LogFormat = _operations(LogFormat.AUTO)  # noqa: RUF009  # a field
     """`console`, `json`, or `auto`: console on a terminal, JSON elsewhere."""
     log_level: str = _operations("INFO", _LEVEL)

