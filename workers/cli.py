@@ -11,7 +11,7 @@ from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
 from workers.cli_optimove import optimove
 from workers.cli_rejected import rejected
-from workers.cli_up import flower, up
+from workers.cli_up import demo, flower, up
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -59,7 +59,7 @@ def worker(lane: str, name: str | None) -> None:
     here = _loaded(f"worker-{lane}")
     wiring.celery_app(here, lane)  # refuses what cannot work, before the process becomes Celery's
     queue = QUEUE_BY_LANE[lane]
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
+    command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker"]
     command += ["-Q", queue.queue, "-P", queue.pool, "-n", f"{name or f'{lane}-{os.getpid()}'}@%h"]
     command += ["-c", str(here.triggered_threads if lane == "triggered" else 2), "-l", here.log_level]
     command += ["--without-gossip", "--without-mingle"]
@@ -94,6 +94,7 @@ def sandbox(port: int, secret: str, api_key: str) -> None:
 main.add_command(optimove)
 main.add_command(rejected)
 main.add_command(up)
+main.add_command(demo)
 main.add_command(flower)
 
 

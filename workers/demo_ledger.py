@@ -1,0 +1,90 @@
+"""What the ledger says after a demo: counts and reasons, no customer."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, func, select
+
+from clearance.ledger.decisions import Answer
+from clearance.ledger.tables import approvals, decisions, notifications, obligations, rejections
+from clearance.obligations import State
+
+_UNFINISHED = (State.OPEN.value, State.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerFacts:
+    """Counts.
+
+    Attributes:
+        unexplained: Obligations that ended without a decision and without a reason.
+        repeats_explained: Further answers to the same notification that the ledger accounts for: calls whose outcome
+            is unknown, and attempts after the first, whose worker may have died after it had sent.
+        decisions_by_reason: `APPROVED` for those without a reason.
+    """
+
+    notifications: int = 0
+    unfinished: int = 0
+    unexplained: int = 0
+    repeats_explained: int = 0
+    missed_by_reason: dict[str, int] = field(default_factory=dict)
+    parked_by_reason: dict[str, int] = field(default_factory=dict)
+    refused_by_reason: dict[str, int] = field(default_factory=dict)
+    decisions_by_reason: dict[str, int] = field(default_factory=dict)
+
+
+def unfinished(connection: Connection) -> int:
+    """Obligations that are still owed."""
+    return _count(connection, obligations.c.state.in_(_UNFINISHED))
+
+
+def read_facts(connection: Connection) -> LedgerFacts:
+    """The whole ledger, summed up."""
+    is_decided = select(decisions.c.subject).where(decisions.c.subject == obligations.c.subject).exists()
+    unknown = select(func.count()).select_from(approvals).where(approvals.c.outcome == Answer.UNKNOWN.value)
+    repeated = select(func.coalesce(func.sum(obligations.c.attempts - 1), 0)).where(
+        obligations.c.attempts > 1
+    )
+    return LedgerFacts(
+        notifications=connection.execute(select(func.count()).select_from(notifications)).scalar_one(),
+        unfinished=unfinished(connection),
+        unexplained=_count(
+            connection, obligations.c.state.not_in(_UNFINISHED), ~is_decided, obligations.c.reason.is_(None)
+        ),
+        repeats_explained=connection.execute(unknown).scalar_one()
+        + connection.execute(repeated).scalar_one(),
+        missed_by_reason=_reasons(connection, State.MISSED),
+        parked_by_reason=_reasons(connection, State.PARKED),
+        refused_by_reason=_refused(connection),
+        decisions_by_reason=_decisions(connection),
+    )
+
+
+def _count(connection: Connection, *where: object) -> int:
+    query = select(func.count()).select_from(obligations).where(*where)  # type: ignore[arg-type]  # conditions of any column
+    return connection.execute(query).scalar_one()
+
+
+def _refused(connection: Connection) -> dict[str, int]:
+    query = select(rejections.c.reason, func.count()).group_by(rejections.c.reason)
+    return {str(reason): count for reason, count in connection.execute(query).tuples()}
+
+
+def _reasons(connection: Connection, state: State) -> dict[str, int]:
+    query = (
+        select(func.coalesce(obligations.c.reason, "UNKNOWN"), func.count())
+        .where(obligations.c.state == state.value)
+        .group_by(obligations.c.reason)
+    )
+    return {str(reason): count for reason, count in connection.execute(query).tuples()}
+
+
+def _decisions(connection: Connection) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for reasons, count in connection.execute(
+        select(decisions.c.reasons, func.count()).group_by(decisions.c.reasons)
+    ).tuples():
+        for reason in json.loads(reasons) or ["APPROVED"]:
+            counts[reason] += count
+    return dict(counts)

@@ -1,0 +1,127 @@
+"""The traffic of a demo: notifications from the sandbox, faults at the vendor, and a worker killed half-way."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from clearance.ledger.engine import Ledger
+from config.settings import PREFIX
+from workers.demo_ledger import LedgerFacts, read_facts, unfinished
+from workers.demo_view import View
+from workers.supervisor import TICK_S, Supervisor
+
+VICTIM = "triggered-1"
+_MIX = {"duplicate": 0.06, "bad_signature": 0.05, "malformed": 0.05, "expired": 0.05}
+# One call in twenty fails, each in another way.
+_FAULTS = {"error": 0.0125, "reset": 0.0125, "throttle": 0.0125, "half": 0.0125, "retry_after_s": 1}
+_START_AND_END_S = 60.0
+# The vendor's window, and what a replaced worker needs to come up on a busy machine.
+_SETTLE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What is known when all is settled, or has had its time to."""
+
+    sandbox: dict[str, Any]
+    ledger: LedgerFacts
+    duplicates_recognised: int
+    replaced_after_s: float | None
+
+
+class Playing:
+    """One play. The supervisor has its looks between ours."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        ledger: Ledger,
+        sandbox_url: str,
+        ingest_url: str,
+        view: View,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._supervisor = supervisor
+        self._ledger = ledger
+        self._sandbox_url = sandbox_url
+        self._ingest_url = ingest_url
+        self._view = view
+        self._is_stopping = is_stopping
+        self._http = urllib3.PoolManager(retries=False, timeout=5.0)
+        self._run = ""
+        self._count = 0
+        self._killed_at: float | None = None
+        self._replaced_after_s: float | None = None
+
+    def play(self, count: int, rate_per_s: float) -> Played | None:
+        """Play `count` notifications and wait until nothing is owed any more; None: it was told to stop."""
+        self._count = count
+        self._sandbox("PUT", "/sandbox/faults", {"group": "triggered-approval", **_FAULTS})
+        play = {"count": count, "rate_per_s": rate_per_s, "mix": _MIX}
+        self._run = self._sandbox("POST", "/sandbox/triggered/play", play)["run"]
+        self._view.begin(f"playing {count} notifications at {rate_per_s:g}/s", count)
+        self._until(self._is_played, timeout_s=count / rate_per_s + _START_AND_END_S)
+        self._view.begin("waiting until nothing is owed", 1)
+        self._until(self._is_settled, timeout_s=_SETTLE_TIMEOUT_S)
+        if self._is_stopping():
+            return None
+        with self._ledger.read() as connection:
+            facts = read_facts(connection)
+        return Played(
+            sandbox=self._sandbox("GET", "/sandbox/report?detail=1"),
+            ledger=facts,
+            duplicates_recognised=self._duplicates_recognised(),
+            replaced_after_s=self._replaced_after_s,
+        )
+
+    def _until(self, is_over: Callable[[], bool], *, timeout_s: float) -> None:
+        given_up_at = time.monotonic() + timeout_s
+        while not self._is_stopping() and time.monotonic() < given_up_at:
+            self._supervisor.tick()
+            self._watch_victim()
+            if is_over():
+                return
+            time.sleep(TICK_S)
+
+    def _is_played(self) -> bool:
+        state = self._sandbox("GET", f"/sandbox/play/{self._run}")
+        self._view.at(state["sent"], self._count)
+        pid = self._supervisor.pid(VICTIM)
+        if self._killed_at is None and pid is not None and state["sent"] >= self._count / 2:
+            self._killed_at = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            self._view.say(f"kill -9 of {VICTIM} after {state['sent']} notifications")
+        return bool(state["state"] != "running")
+
+    def _watch_victim(self) -> None:
+        if self._killed_at is None or self._replaced_after_s is not None:
+            return
+        if self._supervisor.restarts_by_name[VICTIM] and self._supervisor.is_ready:
+            self._replaced_after_s = time.monotonic() - self._killed_at
+            self._view.say(f"{VICTIM} is replaced and ready after {self._replaced_after_s:.1f} s")
+
+    def _is_settled(self) -> bool:
+        if self._replaced_after_s is None or self._sandbox("GET", "/sandbox/report")["pending"]:
+            return False
+        with self._ledger.read() as connection:
+            return unfinished(connection) == 0
+
+    def _duplicates_recognised(self) -> int:
+        text = self._http.request("GET", f"{self._ingest_url}/metrics").data.decode()
+        name = f"{PREFIX.lower()}requests_duplicate_total{{"
+        return sum(int(float(line.split()[-1])) for line in text.splitlines() if line.startswith(name))
+
+    def _sandbox(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+        encoded = None if body is None else json.dumps(body)
+        reply = self._http.request(method, self._sandbox_url + path, body=encoded)
+        if reply.status >= 300:
+            raise RuntimeError(f"the sandbox answered {method} {path} with {reply.status}")
+        answer: dict[str, Any] = reply.json()
+        return answer
