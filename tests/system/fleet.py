@@ -4,6 +4,7 @@ It imports nothing of the product but the tables, to read the ledger: the rest i
 A fleet may be shared by tests: each begins with `begin`, which mends what the one before has broken.
 """
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -148,10 +149,11 @@ class Fleet:
                 self.children[name].thaw()
 
     @contextmanager
-    def second_ingest(self) -> Iterator[str]:
+    def second_ingest(self, settings: Mapping[str, str] | None = None) -> Iterator[str]:
         """The webhook of another ingest beside the first one, for the time of the block."""
         port = free_port()
-        child = self.add_clearance("ingest2", "ingest", settings={"CLEARANCE_INGEST_PORT": str(port)})
+        own = {"CLEARANCE_INGEST_PORT": str(port)} | dict(settings or {})
+        child = self.add_clearance("ingest2", "ingest", settings=own)
         child.start()
         try:
             url = f"http://127.0.0.1:{port}"
@@ -226,6 +228,25 @@ class Fleet:
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
         """A GET of ingest."""
         return self._http.request("GET", self.ingest_url + path)
+
+    def command(self, *arguments: str) -> str:
+        """What a command of the product writes; it must succeed."""
+        done = subprocess.run(
+            [str(_BIN / "clearance"), *arguments],
+            env=self.environ,
+            cwd=self.directory,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=_START_S,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stderr}"
+        return done.stdout
+
+    def queued(self) -> int:
+        """How many messages wait for a triggered worker."""
+        with redis.Redis.from_url(self.broker_url, socket_timeout=5) as client:
+            return int(client.llen("clearance.triggered"))
 
     def metric(self, name: str, prefix: str) -> float:
         """The sum of a process' samples whose line begins with `prefix`; 0 while it does not answer."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 # Below the ports that the kernel gives to outgoing connections, so that none of those takes one of ours.
 _PORTS = range(18_000, 32_000)
 _STOP_GRACE_S = 10.0
@@ -53,6 +55,12 @@ class Child:
     def exit_code(self) -> int | None:
         """Of a process that is gone; negative: the signal that ended it."""
         return None if self._process is None else self._process.poll()
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory of the process and its children."""
+        process = psutil.Process(self.pid)
+        return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
 
     def start(self) -> None:
         """Start it, again if it ran before."""
