@@ -45,7 +45,10 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
     """Keep what is new, with its obligation; recognise what is not."""
     # In one order everywhere: two transactions with the same notifications wait in turn, not in a ring.
     in_order = sorted(items, key=lambda item: (item.vendor_id, item.kind))
-    connection.execute(_INSERT, [_row(item) for item in in_order])
+    inserted = connection.execute(_INSERT, [_row(item) for item in in_order]).rowcount
+    if inserted == len(items):
+        add_many(connection, [item.obligation for item in items])
+        return [Accepted(notification_id=item.notification_id, is_duplicate=False) for item in items]
     vendor_ids = [item.vendor_id for item in items]
     kept = connection.execute(_SELECT_KEPT, {"vendor_ids": vendor_ids}).all()
     id_by_key = {(kind, vendor_id): notification_id for notification_id, kind, vendor_id in kept}

@@ -180,7 +180,17 @@ _CLAIM = (
         publish_at=bindparam("until"),
         publications=0,
     )
-    .returning(obligations)
+    .returning(
+        obligations.c.id,
+        obligations.c.lane,
+        obligations.c.task,
+        obligations.c.subject,
+        obligations.c.created_at,
+        obligations.c.deadline_at,
+        obligations.c.lease_until,
+        obligations.c.attempts,
+        obligations.c.trace_id,
+    )
 )
 _RENEW = (
     update(obligations)
