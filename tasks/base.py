@@ -43,7 +43,10 @@ log = structlog.get_logger()
 
 MESSAGE_VERSION = 1
 _FIRST_BACKOFF_S = 0.25
+_SHORTEST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 60.0
+# Doubled so often, the back-off is long past its longest.
+_MOST_DOUBLINGS = 16
 _LEDGER_PAUSE_S = 0.2
 
 
@@ -197,8 +200,12 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
     def _retry(self, error: RetryLater, held: Held) -> Outcome:
         services, claimed = self.services, held.claimed
         now = services.clock()
-        backoff_s = min(_FIRST_BACKOFF_S * 2 ** (claimed.attempt - 1), _LONGEST_BACKOFF_S)
-        wait_s = max(backoff_s * (0.5 + services.jitter()), error.retry_after_s or 0.0)
+        doublings = min(claimed.attempt - 1, _MOST_DOUBLINGS)
+        backoff_s = min(_FIRST_BACKOFF_S * 2**doublings, _LONGEST_BACKOFF_S) * (0.5 + services.jitter())
+        # Near the deadline the waits grow shorter, so that who is back just in time is still answered.
+        left_s = (self.last_moment(claimed) - now).total_seconds()
+        backoff_s = min(backoff_s, max(left_s / 2, _SHORTEST_BACKOFF_S))
+        wait_s = max(backoff_s, error.retry_after_s or 0.0)
         run_at = now + timedelta(seconds=wait_s)
         if run_at < self.last_moment(claimed):
             return Retry(run_at=run_at, reason=type(error).__name__, error=str(error))

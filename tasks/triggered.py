@@ -148,7 +148,10 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
             self.services.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
             self.services.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
             return
-        wait_s = _FIRST_PAUSE_S * 2 ** (call - 1) * (0.5 + self.services.jitter())
+        backoff_s = _FIRST_PAUSE_S * 2 ** (call - 1) * (0.5 + self.services.jitter())
+        wait_s = max(backoff_s, error.retry_after_s or 0.0)
+        if call == _CALLS_A_RUN or wait_s > _LONGEST_WAIT_S:
+            raise error
         self.services.pause(max(0.0, min(wait_s, deadline.remaining_s(self.services.clock()))))
 
     def _call(
@@ -162,7 +165,8 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         services = self.services
         margin_s = deadline.margin_s(now)
         services.metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
-        status, answer, failed = None, Answer.TAKEN, None
+        # Until the vendor has answered: also what is recorded if the call ends in a bug.
+        status, answer, failed = None, Answer.UNKNOWN, None
         try:
             reply = services.vendor.submit_triggered_approval(
                 request_uid=notification.request_uid,
@@ -170,7 +174,7 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
                 at=now,
                 timeout_s=min(services.attempt_timeout_s, margin_s),
             )
-            status = reply.status
+            status, answer = reply.status, Answer.TAKEN
         except ClearanceError as error:
             status, answer, failed = getattr(error, "status", None), _answer_of(error), str(error)
             raise
