@@ -1,0 +1,97 @@
+"""One worker of the triggered lane: real ledger and task, a vendor and a clock of the test."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from clearance.decisions.decision import Campaign, Customer, Decision
+from clearance.decisions.minimal_policy import minimal_policy
+from clearance.ledger.engine import Ledger
+from clearance.ledger.group_commit import GroupCommit
+from clearance.obligations import ObligationId
+from tasks.leases import Leases
+from tasks.triggered import ApproveTriggered, TriggeredServices
+from tests.fakes.clock import ManualClock
+from tests.fakes.commits import InlineCommits
+from tests.fakes.cooldown import FakeCoolDown
+from tests.fakes.leases import HeldLeases
+from tests.fakes.ledgers import new_ledger
+from tests.fakes.metrics import RecordingMetrics
+from tests.fakes.owed import LEASE, accept, notification
+from tests.fakes.payloads import epoch_ms, triggered_body
+from tests.fakes.vendor import FakeVendor
+
+SEND_MARGIN = timedelta(seconds=0.2)
+ETA_WINDOW = timedelta(seconds=5)
+ATTEMPT_TIMEOUT_S = 1.5
+
+
+class Worker:
+    """A worker process as far as a test needs one. `jitter` is what chance gives: half, unless the test says."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.commits = InlineCommits(ledger)
+        self.vendor = FakeVendor(clock)
+        self.cooldown = FakeCoolDown(clock)
+        self.metrics = RecordingMetrics()
+        self.leases = HeldLeases(LEASE)
+        self.jitter = 0.5
+        self.pauses: list[float] = []
+        self.policy = minimal_policy("attribute:plan=gold")
+        self.task = ApproveTriggered(self._services)
+
+    def _services(self) -> TriggeredServices:
+        return TriggeredServices(
+            commits=cast(GroupCommit, self.commits),
+            leases=cast(Leases, self.leases),
+            metrics=self.metrics,
+            clock=self.clock,
+            pause=self._pause,
+            jitter=lambda: self.jitter,
+            eta_window=ETA_WINDOW,
+            decide=self._decide,
+            vendor=self.vendor,
+            cooldown=self.cooldown,
+            send_margin=SEND_MARGIN,
+            attempt_timeout_s=ATTEMPT_TIMEOUT_S,
+        )
+
+    def _decide(self, campaign: Campaign, customer: Customer) -> Decision:
+        return self.policy(campaign, customer)
+
+    def _pause(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    def accept(
+        self, name: str, *, plan: str = "gold", body: bytes | None = None, deadline_in_s: float = 5.0
+    ) -> ObligationId:
+        """A notification that was accepted just now."""
+        now = self.clock()
+        sent = triggered_body(now, request_uid=f"r-{name}", plan=plan) if body is None else body
+        deadline_at = now + timedelta(seconds=deadline_in_s)
+        accept(self.ledger, notification(name, now=now, body=sent, deadline_at=deadline_at))
+        return ObligationId(name)
+
+    def run(self, name: str, *, version: int = 1, deadline_in_s: float = 5.0) -> str:
+        """What the task makes of one message, outside Celery."""
+        deadline_ms = epoch_ms(self.clock() + timedelta(seconds=deadline_in_s))
+        return self.task.run(name, version=version, deadline_ms=deadline_ms)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = new_ledger(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(ledger: Ledger, clock: ManualClock) -> Worker:
+    return Worker(ledger, clock)
