@@ -99,7 +99,8 @@ def renew_many(connection: Connection, claims: Sequence[tuple[Claimed, datetime]
     """Hold on for longer: each claim with its new end. False for one that was lost meanwhile."""
     until = min(lease_until for _, lease_until in claims)
     keys = [(claimed.obligation_id, claimed.attempt) for claimed, _ in claims]
-    renewed = set(connection.execute(_RENEW, {"keys": keys, "until": until}).scalars())
+    ids = [obligation_id for obligation_id, _ in keys]
+    renewed = set(connection.execute(_RENEW, {"ids": ids, "keys": keys, "until": until}).scalars())
     return [claimed.obligation_id in renewed for claimed, _ in claims]
 
 
@@ -109,7 +110,9 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
     won: set[tuple[ObligationId, int]] = set()
     if done:
         keys = [(item.claimed.obligation_id, item.claimed.attempt) for item in done]
-        rows = connection.execute(_FINISH_DONE, {"keys": keys, "now": max(item.now for item in done)})
+        ids = [obligation_id for obligation_id, _ in keys]
+        now = max(item.now for item in done)
+        rows = connection.execute(_FINISH_DONE, {"ids": ids, "keys": keys, "now": now})
         won.update((row.id, row.attempts) for row in rows)
     for item in finishes:
         if isinstance(item.outcome, Done):
@@ -160,7 +163,11 @@ def _final(state: State, now: datetime, reason: str, error: str) -> dict[str, ob
     return ending | ({"last_error": error[:_LONGEST_ERROR_CHARS]} if error else {})
 
 
-_KEYS = tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True))
+# The ids alone as well: SQLite finds no index for a list of pairs, and would read every obligation there ever was.
+_KEYS = and_(
+    obligations.c.id.in_(bindparam("ids", expanding=True)),
+    tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True)),
+)
 _HELD = obligations.c.state == State.RUNNING.value
 
 _CLAIM = (
