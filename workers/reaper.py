@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 from workers.stopping import Stoppable, stop_in_order
 
@@ -85,6 +87,9 @@ def _is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
+    # Whoever inherited it may take its time to collect it; dead it is. Only Linux tells by file.
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
     return False
 
 
