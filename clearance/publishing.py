@@ -67,3 +67,6 @@ class BackgroundPublisher:
         except BrokerUnavailable as error:
             self._not_before = monotonic() + _PAUSE_AFTER_FAILURE_S
             log.warning("publish.failed", obligations=len(batch), error=str(error))
+        except Exception:
+            # The thread must live: without it every answer would wait for the guardian.
+            log.exception("publish.failed_on_a_bug", obligations=len(batch))

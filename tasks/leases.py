@@ -16,17 +16,15 @@ from clearance.errors import LedgerUnavailable
 from clearance.ledger.group_commit import GroupCommit
 from clearance.ledger.obligations import renew_many
 from clearance.obligations import Claimed
-from clearance.telemetry import Metrics
 
 log = structlog.get_logger()
 
 
 class Leases:
-    """What this process holds. `start` begins renewing, in the process that holds (after a fork)."""
+    """What this process holds. Made in the process that holds it (after a fork): its thread renews from then on."""
 
-    def __init__(self, *, commits: GroupCommit, metrics: Metrics, clock: Clock, lease: timedelta) -> None:
+    def __init__(self, *, commits: GroupCommit, clock: Clock, lease: timedelta) -> None:
         self._commits = commits
-        self._metrics = metrics
         self._clock = clock
         self.lease = lease
         self._held: dict[tuple[str, int], Claimed] = {}
@@ -55,9 +53,9 @@ class Leases:
         ageing = [item for item in list(self._held.values()) if item.lease_until - now < self.lease * 2 / 3]
         renewals = [(item, self._commits.submit(renew_many, (item, now + self.lease))) for item in ageing]
         for item, renewal in renewals:
-            if not renewal.result():
-                self._held.pop((item.obligation_id, item.attempt), None)
-                self._metrics.count("leases_lost_total", lane=item.lane)
+            # Not lost if its attempt has ended meanwhile. A loss is counted when the outcome is refused.
+            is_held = renewal.result() or self._held.pop((item.obligation_id, item.attempt), None) is None
+            if not is_held:
                 log.warning("lease.lost", obligation=item.obligation_id, attempt=item.attempt)
 
     def _run(self) -> None:
@@ -66,3 +64,6 @@ class Leases:
                 self.renew()
             except LedgerUnavailable as error:
                 log.warning("lease.not_renewed", held=len(self._held), error=str(error))
+            except Exception:
+                # The thread must live: without it every slow attempt would be repeated by another worker.
+                log.exception("lease.failed_on_a_bug", held=len(self._held))

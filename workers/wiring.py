@@ -117,7 +117,7 @@ def triggered_services(settings: Settings) -> TriggeredServices:
     )
     return TriggeredServices(
         commits=commits,
-        leases=Leases(commits=commits, metrics=metrics, clock=utc_now, lease=lease),
+        leases=Leases(commits=commits, clock=utc_now, lease=lease),
         metrics=metrics,
         clock=utc_now,
         pause=time.sleep,
