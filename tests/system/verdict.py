@@ -80,6 +80,21 @@ def judge(fleet: Fleet, *, settle_s: float = 25.0) -> Verdict:
     return verdict
 
 
+def taken_over_s(fleet: Fleet, verdict: Verdict, killed_at: float) -> float:
+    """How long after a worker's death (epoch seconds) the last of what it held was answered by another.
+
+    Raises:
+        AssertionError: It held nothing.
+    """
+    # An attempt that was claimed and never written down died with its worker.
+    taken_over = [owed for owed in verdict.owed if min(row.attempt for row in owed.approvals) > 1]
+    assert taken_over, "the killed worker held nothing: the test has shown nothing"
+    last = max(row.answered_at for owed in taken_over for row in owed.approvals if row.answered_at)
+    last_s = float(last.timestamp() - killed_at)
+    fleet.note(f"{len(taken_over)} taken over, the last answered {last_s:.2f} s after the kill")
+    return last_s
+
+
 def _settle(fleet: Fleet, prefix: str, settle_s: float) -> list[str]:
     try:
         until(
