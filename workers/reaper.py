@@ -12,9 +12,14 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from workers.stopping import Stoppable, stop_in_order
+
+# Short: with their supervisor the reader of their logs is gone, and a Celery worker that cannot write its farewell does
+# not take it. A kill is what every process here must survive anyway.
+_LONGEST_GRACE_S = 3.0
 
 
 class Reaper:
@@ -74,7 +79,7 @@ def main() -> None:
     """Wait for the end of the input, then stop what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    left = still_running(sys.stdin)
+    left = [replace(item, grace_s=min(item.grace_s, _LONGEST_GRACE_S)) for item in still_running(sys.stdin)]
     stop_in_order(left, is_gone=_is_gone, monotonic=time.monotonic, pause=time.sleep)
 
 

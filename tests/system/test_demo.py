@@ -1,0 +1,77 @@
+"""`clearance demo` from the outside: a small one keeps its promises, and says so in figures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    directory = tmp_path_factory.mktemp("demo")
+    # A setting of the machine must not reach a demo: with this one it could not even start.
+    environment = os.environ | {
+        "CLEARANCE_LEDGER_URL": "nonsense://",
+        "CLEARANCE_OPTIMOVE_BASE_URL": "nonsense",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "workers", "demo", "--count", "60", "--directory", str(directory)],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    path = Path(done.args[-1], "report.json")
+    assert path.exists(), done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def test_it_ends_with_0_because_every_promise_held(
+    done: "subprocess.CompletedProcess[str]", report: dict[str, Any]
+) -> None:
+    assert [promise for promise in report["promises"] if not promise["held"]] == []
+    assert len(report["promises"]) >= 8
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_figures_add_up(report: dict[str, Any]) -> None:
+    lane = report["lanes"]["triggered"]
+
+    refused, expired = sum(lane["refused"].values()), lane["missed"]["PAST_ON_ARRIVAL"]
+    assert lane["sent"] == 60 == lane["valid"] + lane["duplicates"] + refused + expired
+    assert lane["answered_in_time"] == lane["valid"] == lane["approved"] + lane["rejected"]
+    assert (lane["late"], lane["unanswered"]) == (0, 0)
+    assert report["restarts"] == 1
+    assert sum(report["decisions_by_reason"].values()) == lane["valid"]
+    for figures in (lane["notification_to_approval_ms"], lane["acknowledge_ms"]):
+        assert 0 < figures["p50"] <= figures["p99"] <= figures["p99.9"]
+
+
+def test_a_person_sees_progress_and_the_verdict(done: "subprocess.CompletedProcess[str]") -> None:
+    assert "kill -9 of triggered-1" in done.stdout
+    assert "every valid notification was answered in time" in done.stdout
+    assert "BROKEN" not in done.stdout
+
+
+def test_nothing_of_it_is_left_running(done: "subprocess.CompletedProcess[str]") -> None:
+    directory = done.args[-1]
+
+    left = [
+        item.info
+        for item in psutil.process_iter(["pid", "cmdline"])
+        if directory in " ".join(item.info["cmdline"] or [])
+    ]
+
+    assert left == []
