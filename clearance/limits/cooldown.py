@@ -2,7 +2,8 @@
 
 In: a 429 that some worker got. Out: how long nobody should call. Kept in Redis under one key a vendor's API group, with
 a time to live, so that nothing has to end it. Redis that is away means no cool-down: each worker then backs off alone,
-and the vendor says 429 again. Read at most every 50 ms a process: an approval costs no round trip for it.
+and the vendor says 429 again. Read at most every 50 ms a process, and every second while Redis is away: an approval
+costs no round trip for it.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from redis import Redis, RedisError
 log = structlog.get_logger()
 
 _READ_EVERY_S = 0.05
+# A look at a server that hangs costs an approval the whole timeout.
+_READ_AFTER_FAILURE_S = 1.0
 # Whatever a vendor asks for: after this it is asked again.
 _LONGEST_S = 60.0
 
@@ -50,9 +53,11 @@ class RedisCoolDown:
         wanted = min(seconds, _LONGEST_S)
         with self._lock:
             self._until = max(self._until, self._time() + wanted)
+        wanted_ms = max(1, int(wanted * 1000))
         try:
-            if int(self._redis.pttl(self._key)) < wanted * 1000:
-                self._redis.set(self._key, "1", px=max(1, int(wanted * 1000)))
+            # Each step is one command (GT: Redis 7), so that of two workers at once the longer wish stands.
+            if not self._redis.set(self._key, "1", px=wanted_ms, nx=True):
+                self._redis.pexpire(self._key, wanted_ms, gt=True)
         except RedisError as error:
             log.warning("cooldown.not_shared", error=type(error).__name__)
 
@@ -68,6 +73,7 @@ class RedisCoolDown:
         except RedisError as error:
             log.warning("cooldown.not_read", error=type(error).__name__)
             left_ms = 0
+            self._read_next = now + _READ_AFTER_FAILURE_S
         with self._lock:
             self._until = max(self._until, now + max(0, left_ms) / 1000)
             return max(0.0, self._until - now)
