@@ -7,6 +7,9 @@ from starlette.requests import Request
 
 from clearance.errors import Reject
 
+# Python converts no number of thousands of digits; nobody sends an exabyte.
+_MOST_DIGITS = 18
+
 
 async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
     """The whole body.
@@ -19,7 +22,7 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
     stated = request.headers.get("content-length")
     if stated is not None and not stated.isdecimal():
         raise Reject(HTTPStatus.BAD_REQUEST, "malformed", "Content-Length is not a number")
-    if stated is not None and int(stated) > max_bytes:
+    if stated is not None and (len(stated) > _MOST_DIGITS or int(stated) > max_bytes):
         raise _too_large(max_bytes)
     body = bytearray()
     try:
