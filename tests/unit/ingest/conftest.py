@@ -1,0 +1,113 @@
+"""The door with a real ledger behind it, and with a clock and a broker of the test."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Row, Table, select
+from starlette.applications import Starlette
+
+from clearance.ingest.acceptance import Acceptance
+from clearance.ingest.app import IngestParts, Readiness, create_app
+from clearance.ingest.refusals import Refusals
+from clearance.ingest.triggered import ROUTE, TriggeredIntake
+from clearance.ledger.engine import Ledger
+from clearance.ledger.group_commit import GroupCommit
+from clearance.obligations import Due
+from clearance.optimove.signature import HEADER, SignatureCheck
+from clearance.publishing import BackgroundPublisher
+from tests.fakes.asgi import Answer, call
+from tests.fakes.clock import ManualClock
+from tests.fakes.commits import InlineCommits
+from tests.fakes.ledgers import new_ledger
+from tests.fakes.metrics import RecordingMetrics
+from tests.fakes.owed import HEDGE_AFTER
+from tests.fakes.payloads import SECRET, signature
+
+MAX_BODY_BYTES = 10_000
+KEPT = 100
+
+
+class _Enqueued:
+    """In place of a `BackgroundPublisher`: remembers."""
+
+    def __init__(self) -> None:
+        self.due: list[Due] = []
+
+    def enqueue(self, due: Due) -> None:
+        self.due.append(due)
+
+
+class Door:
+    """Ingest, and what is around it. `parts` may be changed before the first request."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
+        self.ledger, self.clock = ledger, clock
+        self.commits, self.metrics, self.published = InlineCommits(ledger), RecordingMetrics(), _Enqueued()
+        self.readiness = Readiness(is_ready=True, checks={"ledger": "ok"})
+        commits = cast(GroupCommit, self.commits)
+        self.parts = IngestParts(
+            acceptance=self.acceptance(cast(BackgroundPublisher, self.published)),
+            refusals=Refusals(commits=commits, metrics=self.metrics, clock=clock, kept=KEPT),
+            metrics=self.metrics,
+            triggered=TriggeredIntake(
+                signatures=SignatureCheck((SECRET,)),
+                clock=clock,
+                metrics=self.metrics,
+                freshness=timedelta(minutes=5),
+                timeout=timedelta(seconds=5),
+                send_margin=timedelta(seconds=0.2),
+                hedge_after=HEDGE_AFTER,
+                skew_alert=timedelta(seconds=1),
+            ),
+            max_body_bytes=MAX_BODY_BYTES,
+            body_timeout_s=5,
+            exposition=lambda: b"clearance_up 1\n",
+            exposition_type="text/plain; version=0.0.4; charset=utf-8",
+            readiness=lambda: self.readiness,
+        )
+
+    def acceptance(self, publisher: BackgroundPublisher, *, timeout_s: float = 5) -> Acceptance:
+        return Acceptance(commits=cast(GroupCommit, self.commits), publisher=publisher, timeout_s=timeout_s)
+
+    def change(self, **parts: Any) -> None:
+        self.parts = replace(self.parts, **parts)
+
+    @property
+    def app(self) -> Starlette:
+        return create_app(self.parts)
+
+    def request(self, method: str, path: str, **given: Any) -> Answer:
+        return asyncio.run(call(self.app, method, path, **given))
+
+    def post(
+        self,
+        body: bytes,
+        *,
+        signed: str | None = "",
+        headers: dict[str, str] | None = None,
+        chunks: Iterable[bytes] | None = None,
+        then: str = "end",
+    ) -> Answer:
+        """A notification; signed as it should be, unless `signed` says otherwise."""
+        all_headers = dict(headers or {})
+        if signed is not None:
+            all_headers[HEADER] = signed or signature(body)
+        return self.request(
+            "POST", ROUTE, headers=all_headers, chunks=(body,) if chunks is None else chunks, then=then
+        )
+
+    def rows(self, table: Table) -> list[Row[Any]]:
+        with self.ledger.read() as connection:
+            return list(connection.execute(select(table)))
+
+
+@pytest.fixture
+def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
+    ledger = new_ledger(tmp_path)
+    yield Door(ledger, clock)
+    ledger.close()
