@@ -12,7 +12,7 @@ _EVERY_S = 0.25
 _SOONER_AT = 2000
 
 
-class EventCadence(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery publishes no types
+class EventCadence(bootsteps.StartStopStep):
     """A step of Celery's consumer, after its `Events`; without an event loop Celery's own way stays."""
 
     requires = ("celery.worker.consumer:Events",)

@@ -31,7 +31,9 @@ _REFUSALS = {
 
 def openapi_document() -> dict[str, Any]:
     """OpenAPI 3.1 for every route of ingest."""
-    plugin: Any = MarshmallowPlugin(schema_name_resolver=lambda _schema: "")  # no names: parts stand where they are
+    plugin: Any = MarshmallowPlugin(
+        schema_name_resolver=lambda _schema: ""
+    )  # no names: parts stand where they are
     spec = APISpec(title="Clearance ingest", version="1", openapi_version="3.1.0", plugins=[plugin])
     for field, (kind, form) in _TYPE_BY_FIELD.items():
         plugin.map_to_openapi_type(field, kind, form)

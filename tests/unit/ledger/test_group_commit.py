@@ -1,4 +1,4 @@
-"""Group commit: who arrives meanwhile shares a transaction, hears of it when it is durable, and pays for nobody else."""
+"""Group commit: who arrives meanwhile shares a transaction, hears of it when it is durable and pays for nobody else."""
 
 import threading
 from collections.abc import Iterator, Sequence
