@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, tuple_, update
 
+from clearance.identifiers import new_id
+from clearance.ledger import dead_letters
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
@@ -123,7 +125,15 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
         ).first()
         if row is not None:
             won.add((row.id, row.attempts))
-    return [(item.claimed.obligation_id, item.claimed.attempt) in won for item in finishes]
+    results = [(item.claimed.obligation_id, item.claimed.attempt) in won for item in finishes]
+    parked = [
+        (item, item.outcome)
+        for item, is_ours in zip(finishes, results, strict=True)
+        if is_ours and isinstance(item.outcome, Parked)
+    ]
+    if parked:
+        dead_letters.record_many(connection, [_dead_letter(item, outcome) for item, outcome in parked])
+    return results
 
 
 def _claimed(row: Row[Any]) -> Claimed:
@@ -137,6 +147,17 @@ def _claimed(row: Row[Any]) -> Claimed:
         lease_until=row.lease_until,
         attempt=row.attempts,
         trace_id=row.trace_id,
+    )
+
+
+def _dead_letter(item: Finish, outcome: Parked) -> dead_letters.DeadLetter:
+    return dead_letters.DeadLetter(
+        dead_letter_id=new_id(item.now),
+        obligation_id=item.claimed.obligation_id,
+        lane=item.claimed.lane,
+        reason=outcome.reason,
+        detail=outcome.error[:_LONGEST_ERROR_CHARS],
+        at=item.now,
     )
 
 

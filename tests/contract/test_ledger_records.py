@@ -13,9 +13,9 @@ from clearance.ledger.decisions import Answer, NewApproval, NewDecision, record_
 from clearance.ledger.engine import Ledger
 from clearance.ledger.obligations import Finish
 from clearance.ledger.rejections import Rejection
-from clearance.obligations import Done
+from clearance.obligations import Done, Parked
 from tests.fakes.clock import START
-from tests.fakes.owed import LEASE, claimed, obligation, owe, row
+from tests.fakes.owed import LEASE, claimed, finish, obligation, owe, row
 
 
 def _decision(customer_id: str, *, approved: bool = True, subject: str = "n-a") -> NewDecision:
@@ -156,6 +156,25 @@ def _refused(number: int) -> Rejection:
         detail="fields are missing or wrong: user.user_id",
         body_bytes=number,
     )
+
+
+def test_what_is_parked_is_a_dead_letter_unless_another_took_it_over(ledger: Ledger) -> None:
+    owe(ledger, obligation("a"))
+    stale = claimed(ledger, "a")
+    held = claimed(ledger, "a", now=START + LEASE)
+    parked = Parked(reason="VendorCredentialsRefused", error="optimove: 401 credentials refused")
+
+    finish(ledger, stale, parked)
+    finish(ledger, held, parked, now=START + LEASE)
+
+    with ledger.read() as connection:
+        (letter,) = connection.execute(select(tables.dead_letters)).all()
+    assert (letter.obligation_id, letter.lane, letter.reason) == (
+        "a",
+        "triggered",
+        "VendorCredentialsRefused",
+    )
+    assert letter.detail == "optimove: 401 credentials refused"
 
 
 def test_of_the_refused_requests_the_newest_stay(ledger: Ledger) -> None:
