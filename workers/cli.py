@@ -9,9 +9,9 @@ from clearance.errors import LedgerUnavailable
 from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
-from workers.cli_optimove import optimove
-from workers.cli_rejected import rejected
-from workers.cli_up import demo, flower, up
+from workers.commands.optimove import optimove
+from workers.commands.rejected import rejected
+from workers.commands.up import demo, flower, up
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2

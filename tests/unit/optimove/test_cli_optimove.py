@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.unit.optimove.peer import Answer, Peer, raw, reply
-from workers.cli_optimove import optimove
+from workers.commands.optimove import optimove
 
 pytestmark = pytest.mark.loopback
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from workers.demo_ledger import LedgerFacts
-from workers.demo_report import DemoFacts, judge, report
+from workers.demo.ledger_facts import LedgerFacts
+from workers.demo.report import DemoFacts, judge, report
 
 _TIMES = {"p50": 10.0, "p99": 50.0, "p999": 90.0, "max": 90.0}
 _SANDBOX: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from workers.log_lines import LogLines
+from workers.up.log_lines import LogLines
 
 
 def test_a_line_of_json_is_passed_on_as_it_is_after_the_name() -> None:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from config.settings import SettingsError
-from workers.ports import WantedPort, free_ports, require_free
+from workers.up.ports import WantedPort, free_ports, require_free
 
 
 def _wanted(port: int) -> WantedPort:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.restarts import RestartPolicy, Restarts
+from workers.up.restarts import RestartPolicy, Restarts
 
 POLICY = RestartPolicy(first_s=0.5, longest_s=30.0, steady_after_s=60.0)
 

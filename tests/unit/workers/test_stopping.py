@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from workers import stopping
-from workers.reaper import still_running
-from workers.stopping import Stoppable, stop_in_order
+from workers.up import stopping
+from workers.up.reaper import still_running
+from workers.up.stopping import Stoppable, stop_in_order
 
 
 class World:

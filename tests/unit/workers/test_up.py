@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from config.settings import Settings, SettingsError
-from workers.child import Process
-from workers.embedded import EmbeddedVendor
-from workers.fleet import Fleet
 from workers.flower import made_password, password_file
 from workers.flower import run as run_flower
-from workers.up import chosen_vendor
+from workers.up.child import Process
+from workers.up.embedded import EmbeddedVendor
+from workers.up.fleet import Fleet
+from workers.up.run import chosen_vendor
 
 OPTIMOVE = {
     "optimove_base_url": "https://optimove.example",

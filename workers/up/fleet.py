@@ -9,10 +9,10 @@ from pathlib import Path
 
 from config.queues import LANE_QUEUES
 from config.settings import PREFIX, Settings
-from workers.child import Process
-from workers.embedded import CLEARANCE, EmbeddedVendor, broker, broker_address, sandbox
-from workers.ports import WantedPort, free_ports
-from workers.ready import answers_http
+from workers.up.child import Process
+from workers.up.embedded import CLEARANCE, EmbeddedVendor, broker, broker_address, sandbox
+from workers.up.ports import WantedPort, free_ports
+from workers.up.ready import answers_http
 
 # The lanes that have tasks; the others have a queue only.
 LANES_WITH_TASKS = ("triggered",)

@@ -16,7 +16,7 @@ def up(sandbox: bool) -> None:
     Without a CLEARANCE_BROKER_URL the broker is embedded; without any CLEARANCE_OPTIMOVE_ setting the sandbox takes
     the vendor's place.
     """
-    from workers import up as process
+    from workers.up import run as process
 
     sys.exit(process.run(settings.load(), sandbox=sandbox))
 
@@ -48,6 +48,6 @@ def demo(count: int, rate: float, directory: Path) -> None:
 
     Uses no setting of the environment. Exits with 0 only if every promise was kept.
     """
-    from workers import demo as process
+    from workers.demo import run as process
 
     sys.exit(process.run(directory, count=count, rate_per_s=rate))

@@ -16,7 +16,7 @@ from clearance.optimove.client import OptimoveClient
 from clearance.optimove.replies import Listener, Webhook, WebhookSettings
 from config import settings
 from config.settings import Settings, SettingsError
-from workers.cli_optimove_output import HIDDEN, printable, show_all, show_one, shown, told
+from workers.commands.optimove_output import HIDDEN, printable, show_all, show_one, shown, told
 
 EXIT_REFUSED, EXIT_SETTINGS = 1, 2
 # Not among the settings: it is for one command, and on the command line every user of the machine could read it.

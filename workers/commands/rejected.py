@@ -5,7 +5,7 @@ import click
 from clearance.ledger import rejections
 from config import settings
 from workers import wiring
-from workers.listing import json_option, show
+from workers.commands.listing import json_option, show
 
 _COLUMNS = ("at", "route", "status", "reason", "detail", "body_bytes")
 

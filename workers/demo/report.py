@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workers.demo_ledger import LedgerFacts
+from workers.demo.ledger_facts import LedgerFacts
 
 # A signature that is wrong is refused as such; a malformed body as the kind of malformed that it is.
 _REFUSALS = {"bad_signature": {"401"}, "malformed": {"400", "413", "422"}}

@@ -1,7 +1,7 @@
 """What keeps the processes running: starts them in waves, starts again what dies, stops them in order.
 
 One thread, one look at a time (`tick`), so that a caller can do something between two looks. Whatever happens to this
-process, nothing that it started stays behind (`workers/reaper.py`).
+process, nothing that it started stays behind (`workers/up/reaper.py`).
 """
 
 import json
@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workers.child import Child, ChildState, Process, WriteLine
-from workers.reaper import Reaper
-from workers.restarts import RestartPolicy
-from workers.stopping import stop_in_order
+from workers.up.child import Child, ChildState, Process, WriteLine
+from workers.up.reaper import Reaper
+from workers.up.restarts import RestartPolicy
+from workers.up.stopping import stop_in_order
 
 TICK_S = 0.1
 _START_TIMEOUT_S = 60.0

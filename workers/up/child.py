@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from workers.restarts import RestartPolicy, Restarts
-from workers.stopping import Stoppable, kill_group
+from workers.up.restarts import RestartPolicy, Restarts
+from workers.up.stopping import Stoppable, kill_group
 
 WriteLine = Callable[[str, bytes], None]
 

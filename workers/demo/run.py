@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from workers import wiring
-from workers.demo_play import VICTIM, Playing
-from workers.demo_report import DemoFacts, report
-from workers.demo_view import View, show
-from workers.demo_world import alone_in, private_fleet
-from workers.fleet import Fleet
-from workers.log_lines import LogLines
-from workers.supervisor import StartFailed, Supervisor
-from workers.up import Asked, signals_counted
+from workers.demo.play import VICTIM, Playing
+from workers.demo.report import DemoFacts, report
+from workers.demo.view import View, show
+from workers.demo.world import alone_in, private_fleet
+from workers.up.fleet import Fleet
+from workers.up.log_lines import LogLines
+from workers.up.run import Asked, signals_counted
+from workers.up.supervisor import StartFailed, Supervisor
 
 _APPROVED_IF = ("self_excluded", "false")
 _BROKEN = 1

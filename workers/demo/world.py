@@ -13,9 +13,9 @@ from pathlib import Path
 
 from config import settings
 from config.settings import PREFIX, SettingsError
-from workers.embedded import EmbeddedVendor
-from workers.fleet import Fleet
-from workers.ports import free_ports
+from workers.up.embedded import EmbeddedVendor
+from workers.up.fleet import Fleet
+from workers.up.ports import free_ports
 
 # All that a demo leaves behind; nothing else in its directory is touched.
 _LEFT_BEHIND = ("broker", "up", "clearance.db*", "flower.db*", "report.json", "up.log")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from workers.stopping import Stoppable, stop_in_order
+from workers.up.stopping import Stoppable, stop_in_order
 
 # Short: with their supervisor the reader of their logs is gone, and a Celery worker that cannot write its farewell does
 # not take it. A kill is what every process here must survive anyway.
@@ -59,7 +59,7 @@ class Reaper:
         self._process.stdin.write(line.encode())
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "workers.reaper"]
+        command = [sys.executable, "-m", "workers.up.reaper"]
         return subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)  # noqa: S603 - ours
 
 

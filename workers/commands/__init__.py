@@ -1,0 +1,1 @@
+"""What the command `clearance` can be asked for, a group a module."""

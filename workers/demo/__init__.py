@@ -1,0 +1,1 @@
+"""Traffic through everything embedded, and a verdict on the promises."""
