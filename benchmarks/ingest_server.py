@@ -95,9 +95,9 @@ def main(
     with ending_in_order():
         try:
             for number in range(rounds):
-                for name in COMMAND_BY_NAME:
+                for place_number, name in enumerate(COMMAND_BY_NAME):
                     if only in name:
-                        place = directory / f"{number}-{name.replace(' ', '-')}"
+                        place = directory / f"{number}-{place_number}"
                         place.mkdir()
                         rates_per_s = [float(rate) for rate in rates.split(",")]
                         results += _measure(
@@ -108,9 +108,9 @@ def main(
             console.print(str(failed), style="red", markup=False)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-    console.print(_table(results))
-    if json_path is not None:
-        json_path.write_bytes(orjson.dumps([asdict(each) for each in results], option=orjson.OPT_INDENT_2))
+            console.print(_table(results))
+            if json_path is not None:
+                json_path.write_bytes(orjson.dumps([asdict(each) for each in results]))
 
 
 def _measure(
