@@ -40,7 +40,8 @@ GRANIAN_LOG_CONFIG: dict[str, Any] = {
 
 # The domain is not imported from here, so our own errors are known by where they are declared.
 _OUR_PACKAGES = frozenset({"clearance", "config", "tasks", "workers"})
-_PER_TASK_LOGGERS = ("celery.app.trace", "celery.worker.strategy")
+# A line for every task, and one for every look at the schema: what they tell is in our own lines.
+_QUIET_LOGGERS = ("celery.app.trace", "celery.worker.strategy", "alembic.runtime.migration")
 _FRAMES_SHOWN = 3
 _MASK = "***"
 _PRIVATE_KEY = re.compile(
@@ -96,7 +97,7 @@ def _route_libraries(out: TextIO, least: int, shared: list[Processor], render: P
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(least)
-    for name in _PER_TASK_LOGGERS:
+    for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
     logging.captureWarnings(True)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 from redis import Redis
 
 from clearance.clock import utc_now
@@ -34,6 +35,9 @@ from tasks.leases import Leases
 from tasks.publisher import CeleryPublisher
 from tasks.triggered import ApproveTriggered, TriggeredServices
 
+# Ours for every `redis://` of this process.
+TRANSPORT_ALIASES["redis"] = "tasks.redis_transport:Transport"
+
 # One counts for the whole process, whoever in it asks.
 metrics = PrometheusMetrics()
 
@@ -47,8 +51,6 @@ def celery_app(settings: Settings, lane: str | None = None) -> Celery:
     """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
     app = Celery("clearance", set_as_current=lane is not None)
     app.conf.update(celery_options(settings, lane))
-    if settings.broker_url.startswith("redis://"):
-        app.conf.broker_transport = "tasks.redis_transport:Transport"
     if lane == ApproveTriggered.lane:
         require_triggered(settings)
         app.register_task(ApproveTriggered(lambda: triggered_services(settings)))
