@@ -80,11 +80,11 @@ def test_bound_context_is_on_our_lines_and_on_those_of_libraries(lines) -> None:
 
 
 def test_a_library_logs_through_the_same_renderer(lines) -> None:
-    logging.getLogger("alembic.runtime.migration").info("Running upgrade %s", "0001")
+    logging.getLogger("kombu.connection").info("Running upgrade %s", "0001")
 
     (line,) = lines()
     assert line["event"] == "Running upgrade 0001"
-    assert line["logger"] == "alembic.runtime.migration"
+    assert line["logger"] == "kombu.connection"
     assert line["process"] == "worker-triggered"
 
 
