@@ -23,8 +23,13 @@ def upgrade(ledger: Ledger) -> str:
     """
     with ledger.write() as connection:
         if ledger.dialect == "postgresql":
+            # A migration may take longer than any request, and so may waiting for the host that is at it.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             # Held to the end of the transaction: of several hosts that start together, one migrates.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(726373)")
+            # But who waits for a table keeps everybody else waiting for it: not for long.
+            connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
