@@ -72,11 +72,12 @@ def test_the_second_guardian_finds_nothing_that_the_first_has_taken(ledger: Ledg
 
 
 def test_the_nearest_deadline_comes_first_and_the_rest_in_the_next_look(ledger: Ledger) -> None:
+    # Neither created nor to be published in the order of their deadlines.
     owe(
         ledger,
-        obligation("later", deadline_at=START + 9 * _SECOND),
-        obligation("soon", deadline_at=START + 3 * _SECOND),
-        obligation("between", deadline_at=START + 6 * _SECOND),
+        obligation("later", deadline_at=START + 9 * _SECOND, publish_at=START),
+        obligation("soon", deadline_at=START + 3 * _SECOND, publish_at=START + _MS),
+        obligation("between", deadline_at=START + 6 * _SECOND, publish_at=START + 2 * _MS),
     )
     at = START + HEDGE_AFTER
 

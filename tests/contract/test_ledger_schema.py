@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -73,6 +74,20 @@ def test_hosts_that_start_together_migrate_once(empty_url: str) -> None:
         each.join()
 
     assert told == [migrate.newest_revision()] * 4
+
+
+@pytest.mark.services
+def test_a_host_waits_for_the_one_that_migrates_for_longer_than_for_a_request(postgres_url: str) -> None:
+    ledger = open_ledger(postgres_url, timeout_s=0.2)
+    with psycopg.connect(postgres_url) as migrating, ThreadPoolExecutor() as pool:
+        migrating.execute("SELECT pg_advisory_xact_lock(726373)")
+        waiting = pool.submit(migrate.upgrade, ledger)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.6)
+        migrating.commit()
+
+        assert waiting.result(timeout=10) == migrate.newest_revision()
+    ledger.close()
 
 
 @pytest.mark.parametrize("looks_at", ["publish_at", "deadline_at"])
