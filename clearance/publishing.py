@@ -21,6 +21,7 @@ Publish = Callable[[Sequence[Due]], None]
 """Puts a batch on the broker. Raises `BrokerUnavailable` when it did not, or may not have, arrived."""
 
 _MAX_BATCH = 200
+_MOST_WAITING = 20_000
 # After a failure the next batches are left to the guardian for this long, so that a hung broker blocks no shutdown.
 _PAUSE_AFTER_FAILURE_S = 0.5
 
@@ -36,8 +37,12 @@ class BackgroundPublisher:
         self._thread.start()
 
     def enqueue(self, due: Due) -> None:
-        """Have it published soon; returns at once, whatever the broker does."""
-        self._waiting.put(due)
+        """Have it published soon; returns at once, whatever the broker does.
+
+        What a slow broker cannot keep up with is left to the guardian, before it becomes a burden on memory.
+        """
+        if self._waiting.qsize() < _MOST_WAITING:
+            self._waiting.put(due)
 
     def close(self) -> None:
         """Publish what is waiting and stop the thread."""

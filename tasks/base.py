@@ -136,7 +136,7 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         """Write how the attempt ended, and what it has to record; False when another has taken it over."""
 
     @abstractmethod
-    def last_moment(self, claimed: Claimed) -> datetime:
+    def last_moment(self, deadline_at: datetime) -> datetime:
         """After this an attempt cannot meet the deadline any more."""
 
     def run(self, obligation_id: str, *, version: int, deadline_ms: int, **_newer: Any) -> str:
@@ -150,7 +150,11 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         if version > MESSAGE_VERSION:
             log.error("message.too_new", obligation=obligation_id, version=version)
             return "left to a newer worker"
-        held = self._claim(ObligationId(obligation_id), datetime.fromtimestamp(deadline_ms / 1000, UTC))
+        deadline_at = datetime.fromtimestamp(deadline_ms / 1000, UTC)
+        if self.services.clock() >= self.last_moment(deadline_at):
+            # Under a backlog this is what lets the worker reach those that can still be met.
+            return "too late to begin: the guardian records it as missed"
+        held = self._claim(ObligationId(obligation_id), deadline_at)
         if held is None:
             return "nothing to do: finished, not due yet, or held by another worker"
         claimed = held.claimed
@@ -203,11 +207,11 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         doublings = min(claimed.attempt - 1, _MOST_DOUBLINGS)
         backoff_s = min(_FIRST_BACKOFF_S * 2**doublings, _LONGEST_BACKOFF_S) * (0.5 + services.jitter())
         # Near the deadline the waits grow shorter, so that who is back just in time is still answered.
-        left_s = (self.last_moment(claimed) - now).total_seconds()
+        left_s = (self.last_moment(claimed.deadline_at) - now).total_seconds()
         backoff_s = min(backoff_s, max(left_s / 2, _SHORTEST_BACKOFF_S))
         wait_s = max(backoff_s, error.retry_after_s or 0.0)
         run_at = now + timedelta(seconds=wait_s)
-        if run_at < self.last_moment(claimed):
+        if run_at < self.last_moment(claimed.deadline_at):
             return Retry(run_at=run_at, reason=type(error).__name__, error=str(error))
         margin_s = (claimed.deadline_at - now).total_seconds()
         reason = MissedReason.SENT_UNCONFIRMED if held.is_unconfirmed else MissedReason.RETRIES_RAN_OUT

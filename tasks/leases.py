@@ -19,6 +19,9 @@ from clearance.obligations import Claimed
 
 log = structlog.get_logger()
 
+# What is held longer than this after its deadline is stuck: it is given up, and recorded as abandoned.
+_GRACE = timedelta(seconds=60)
+
 
 class Leases:
     """What this process holds. Made in the process that holds it (after a fork): its thread renews from then on."""
@@ -48,9 +51,13 @@ class Leases:
         self._thread.join()
 
     def renew(self) -> None:
-        """Renew every lease of which a third is over."""
+        """Renew every lease of which a third is over, until long after its deadline."""
         now = self._clock()
-        ageing = [item for item in list(self._held.values()) if item.lease_until - now < self.lease * 2 / 3]
+        ageing = [
+            item
+            for item in list(self._held.values())
+            if item.lease_until - now < self.lease * 2 / 3 and now < item.deadline_at + _GRACE
+        ]
         renewals = [(item, self._commits.submit(renew_many, (item, now + self.lease))) for item in ageing]
         for item, renewal in renewals:
             # Not lost if its attempt has ended meanwhile. A loss is counted when the outcome is refused.

@@ -97,9 +97,9 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         answered = ledger.Answered(finish=finish, decision=held.decision, approvals=tuple(held.approvals))
         return self.services.commits.submit(ledger.finish_many, answered).result()
 
-    def last_moment(self, claimed: Claimed) -> datetime:
+    def last_moment(self, deadline_at: datetime) -> datetime:
         """The approval must leave in time for the network."""
-        return claimed.deadline_at - self.services.send_margin
+        return deadline_at - self.services.send_margin
 
     def work(self, held: ApprovalAttempt) -> None:
         """Decide, then send until the vendor has taken it, the budget is spent or the thread is needed elsewhere."""

@@ -79,8 +79,8 @@ class _Stub(ObligationTask[_Held, Services]):
     def finish(self, _held: _Held, _finish: Finish) -> bool:
         return True
 
-    def last_moment(self, claimed: Claimed) -> datetime:
-        return claimed.deadline_at
+    def last_moment(self, deadline_at: datetime) -> datetime:
+        return deadline_at
 
 
 class _Fleet:

@@ -184,12 +184,25 @@ def test_the_wait_stays_bounded_however_often_it_was_tried(worker: Worker) -> No
     assert row(worker.ledger, "a").run_at == worker.clock() + timedelta(seconds=60)
 
 
+def test_what_comes_too_late_to_begin_is_left_to_the_guardian_without_a_look_at_the_ledger(
+    worker: Worker,
+) -> None:
+    worker.accept("a")
+    worker.clock.advance(4.9)
+
+    told = worker.run("a", deadline_in_s=0.1)
+
+    assert told == "too late to begin: the guardian records it as missed"
+    assert row(worker.ledger, "a").state == State.OPEN
+    assert worker.vendor.calls == []
+
+
 def test_a_passed_deadline_is_missed_with_its_margin(worker: Worker, log_events: list[EventDict]) -> None:
     worker.accept("a")
     worker.clock.advance(4.9)
 
     with pytest.raises(ObligationMissed) as caught:
-        worker.run("a", deadline_in_s=0.1)
+        worker.run("a", deadline_in_s=0.3)  # there was time when it began, and none once it was claimed
 
     assert str(caught.value) == "NO_TIME_LEFT, +0.100 s: "
     assert row(worker.ledger, "a").reason == MissedReason.NO_TIME_LEFT
