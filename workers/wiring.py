@@ -49,7 +49,7 @@ def ledger(settings: Settings) -> Ledger:
 
 def celery_app(settings: Settings, lane: str | None = None) -> Celery:
     """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
-    app = Celery("clearance", set_as_current=lane is not None)
+    app = Celery("clearance", set_as_current=lane is not None, amqp="tasks.reconnect:Amqp")
     app.conf.update(celery_options(settings, lane))
     if lane == ApproveTriggered.lane:
         require_triggered(settings)
