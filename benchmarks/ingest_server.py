@@ -83,10 +83,16 @@ class _Play:
 @click.option("--rates", default="500,1000", show_default=True)
 @click.option("--seconds", type=click.FloatRange(1, 60), default=6.0, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 10), default=1, help="Of all servers in turn.")
-@click.option("--only", default="", help="Servers whose name contains this.")
+@click.option("--only", multiple=True, type=click.Choice(list(COMMAND_BY_NAME)), help="By default all.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), default=None)
 def main(
-    *, extra: str | None, rates: str, seconds: float, rounds: int, only: str, json_path: Path | None
+    *,
+    extra: str | None,
+    rates: str,
+    seconds: float,
+    rounds: int,
+    only: tuple[str, ...],
+    json_path: Path | None,
 ) -> None:
     """Compare HTTP servers under the same application."""
     console, results = report.console(), list[Measured]()
@@ -96,7 +102,7 @@ def main(
         try:
             for number in range(rounds):
                 for place_number, name in enumerate(COMMAND_BY_NAME):
-                    if only in name:
+                    if not only or name in only:
                         place = directory / f"{number}-{place_number}"
                         place.mkdir()
                         rates_per_s = [float(rate) for rate in rates.split(",")]
