@@ -18,7 +18,7 @@ def application() -> Starlette:
 def run(settings_: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
 
     wiring.require_ingest(settings_)
     Granian(
@@ -26,7 +26,10 @@ def run(settings_: Settings) -> None:
         factory=True,
         address=settings_.ingest_host,
         port=settings_.ingest_port,
-        interface=Interfaces.ASGINL,
+        interface=Interfaces.ASGI,
+        # With HTTP/2 on offer, a connection that never says anything is never closed.
+        http=HTTPModes.http1,
+        websockets=False,
         workers=1,
         log_dictconfig=logs.GRANIAN_LOG_CONFIG,
         log_access=False,
