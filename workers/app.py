@@ -10,7 +10,7 @@ from celery import signals
 
 from config import logs, settings
 from config.queues import QUEUE_BY_LANE
-from workers import wiring
+from workers import collector, wiring
 from workers.event_cadence import EventCadence
 
 LANE = os.environ.get("CLEARANCE_LANE", "triggered")
@@ -26,6 +26,8 @@ def _log(**_: Any) -> None:
 def _begin(**_: Any) -> None:
     if _SETTINGS.metrics_port:
         wiring.metrics.serve(_SETTINGS.metrics_port)
+    if QUEUE_BY_LANE[LANE].pool == "threads":
+        collector.settle()
 
 
 @signals.celeryd_init.connect(weak=False)

@@ -9,6 +9,7 @@ from clearance.errors import LedgerUnavailable
 from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
+from workers import collector
 from workers.commands.optimove import optimove
 from workers.commands.rejected import rejected
 from workers.commands.up import demo, flower, up
@@ -88,6 +89,7 @@ def sandbox(port: int, secret: str, api_key: str) -> None:
     from clearance.sandbox.options import SandboxOptions
     from clearance.sandbox.server import serve
 
+    collector.settle()
     serve(SandboxOptions(port=port, secret=secret, api_key=api_key))
 
 

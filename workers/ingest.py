@@ -5,14 +5,16 @@ from starlette.applications import Starlette
 from clearance.ingest.app import create_app
 from config import logs, settings
 from config.settings import Settings
-from workers import wiring
+from workers import collector, wiring
 
 
 def application() -> Starlette:
     """The ASGI application; the server calls this in the process that serves."""
     here = settings.load()
     logs.configure(here.log_format, here.log_level, "ingest")
-    return create_app(wiring.ingest_parts(here))
+    app = create_app(wiring.ingest_parts(here))
+    collector.settle()
+    return app
 
 
 def run(settings_: Settings) -> None:
