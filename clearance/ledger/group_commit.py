@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -24,6 +24,10 @@ Result = TypeVar("Result")
 Operation = Callable[[Connection, Sequence[Item]], Sequence[Result]]
 
 _Waiting = tuple[Operation[Any, Any], Any, Future[Any]]
+
+
+# After a group the lock is left to others for a moment: who has just had it would always be the first to ask again.
+_REST_S = 0.001
 
 
 class GroupCommit:
@@ -71,6 +75,7 @@ class GroupCommit:
                 return
             if _is_wanted(first):
                 self._commit([first])
+                sleep(_REST_S)
 
     def _commit(self, group: list[_Waiting], *, may_grow: bool = True) -> None:
         """Write `group`, and what has arrived by the time that the ledger lets us write."""
@@ -82,9 +87,8 @@ class GroupCommit:
                 results = _apply(connection, group)
         except LedgerUnavailable as error:
             if may_grow:
-                self._gather(
-                    group
-                )  # they waited for it too; one by one, the last would wait for all before it
+                # They waited for it too; one by one, the last would wait for all before it.
+                self._gather(group)
             _fail(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, its callers must hear of it
             if len(group) == 1:
