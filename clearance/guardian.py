@@ -7,12 +7,12 @@ its obligations put back, and they come up again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from clearance.clock import Clock
-from clearance.errors import BrokerUnavailable
+from clearance.errors import BrokerUnavailable, LedgerUnavailable
 from clearance.ledger import due as due_in_ledger
 from clearance.ledger.engine import Ledger
 from clearance.obligations import Due
@@ -25,6 +25,8 @@ log = structlog.get_logger()
 _MOST_PUBLISHED = 200
 _MOST_MISSED = 500
 _PUT_BACK_FOR = timedelta(milliseconds=500)
+# Longer than a worker takes to find the ledger again. To record a miss this much later costs nothing.
+_HOLDERS_FIRST = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +48,32 @@ class Guardian:
         self._metrics = metrics
         self._clock = clock
         self._hedge_after = hedge_after
+        self._was_away = False
+        self._miss_from: datetime | None = None
 
     def look(self) -> Look:
         """Mark missed what is past its deadline, then publish what is due.
 
+        While the ledger is away nobody can renew a lease or record an answer, so for a moment after it is back
+        nothing is marked missed: whoever holds an obligation tells first what became of it.
+
         Raises:
             LedgerUnavailable: Look again later; nothing is lost.
         """
-        return Look(missed=self._miss_overdue(), published=self._publish_due())
+        try:
+            return Look(missed=self._miss_overdue(), published=self._publish_due())
+        except LedgerUnavailable:
+            self._was_away = True
+            raise
 
     def _miss_overdue(self) -> int:
         now = self._clock()
         with self._ledger.read() as connection:
-            if not due_in_ledger.is_any_overdue(connection, now):
-                return 0
+            is_any_overdue = due_in_ledger.is_any_overdue(connection, now)
+        if self._was_away:
+            self._was_away, self._miss_from = False, now + _HOLDERS_FIRST
+        if not is_any_overdue or (self._miss_from is not None and now < self._miss_from):
+            return 0
         with self._ledger.write() as connection:
             overdue = due_in_ledger.take_overdue(connection, now, _MOST_MISSED)
         for item in overdue:
