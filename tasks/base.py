@@ -1,7 +1,7 @@
 """What happens around every task: claim, work, and an outcome in the ledger, whatever goes wrong.
 
-In: a message with an obligation's id. Out: the obligation done, open again, missed or parked, and the same told to
-Celery, so that Flower shows it. This is the only place where an error becomes an outcome:
+In: a message with the ids of obligations, usually one. Out: each done, open again, missed or parked, and the same told
+to Celery, so that Flower shows it. This is the only place where an error becomes an outcome:
 
     returned          done
     RetryLater        open again, later; missed when that is past its last moment
@@ -10,13 +10,15 @@ Celery, so that Flower shows it. This is the only place where an error becomes a
     anything else     parked as a bug
 
 A message is a hint: one that is lost is published again by the guardian, one that comes twice finds its obligation
-claimed. While the ledger is away a task waits for it: before its work until the deadline, after its work for as long as
-the worker lives, because what was sent must be recorded.
+claimed. Under load a message carries several: they are claimed, and later finished, together, and worked on at once;
+whatever happens to one is its own. While the ledger is away a task waits for it: before its work until the deadline,
+after its work for as long as the worker lives, because what was sent must be recorded.
 """
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -37,6 +39,7 @@ from clearance.ledger.group_commit import GroupCommit
 from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.obligations import Claimed, Done, Missed, MissedReason, ObligationId, Outcome, Parked, Retry
 from clearance.telemetry import Metrics
+from tasks import flower
 from tasks.leases import Leases
 
 log = structlog.get_logger()
@@ -81,6 +84,8 @@ class Services:
     pause: Callable[[float], None]
     eta_window: timedelta
     jitter: Callable[[], float] = random.random
+    at_once: Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]] = map
+    """How several are worked on: `map` one after the other, a thread pool's `map` at once."""
 
 
 Held = TypeVar("Held", bound=Attempt)
@@ -119,74 +124,82 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         now = self.services.clock()
         request = ClaimRequest(obligation_id=ObligationId(""), now=now, lease_until=now)
         try:
-            self.claim(request)
+            self.claim([request])
         except LedgerUnavailable as error:
             log.warning("worker.ledger_unavailable", error=str(error))
 
     @abstractmethod
-    def claim(self, request: ClaimRequest) -> Held | None:
-        """Hold the obligation; None when there is nothing to do. Raises `LedgerUnavailable`."""
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[Held | None]:
+        """Hold the obligations; None for one with nothing to do. Raises `LedgerUnavailable`."""
 
     @abstractmethod
     def work(self, held: Held) -> None:
         """Meet the obligation, or raise one of the errors above."""
 
     @abstractmethod
-    def finish(self, held: Held, finish: Finish) -> bool:
-        """Write how the attempt ended, and what it has to record; False when another has taken it over."""
+    def finish(self, ends: Sequence[tuple[Held, Finish]]) -> list[bool]:
+        """Write how attempts ended, with what they have to record; False where another has taken it over."""
 
     @abstractmethod
     def last_moment(self, deadline_at: datetime) -> datetime:
         """After this an attempt cannot meet the deadline any more."""
 
-    def run(self, obligation_id: str, *, version: int, deadline_ms: int, **_newer: Any) -> str:
+    def run(self, *obligation_ids: str, version: int, deadline_ms: int, **_newer: Any) -> str:
         """One message.
 
         Args:
-            obligation_id: Whose turn it is.
+            obligation_ids: Whose turn it is.
             version: Of the message; a newer one than this release knows is left to a newer worker.
-            deadline_ms: Epoch milliseconds: until then a ledger that is away is waited for.
+            deadline_ms: Epoch milliseconds, the latest of theirs: until then a ledger that is away is waited for.
         """
         if version > MESSAGE_VERSION:
-            log.error("message.too_new", obligation=obligation_id, version=version)
+            log.error("message.too_new", obligations=len(obligation_ids), version=version)
             return "left to a newer worker"
         deadline_at = datetime.fromtimestamp(deadline_ms / 1000, UTC)
         if self.services.clock() >= self.last_moment(deadline_at):
             # Under a backlog this is what lets the worker reach those that can still be met.
             return "too late to begin: the guardian records it as missed"
-        held = self._claim(ObligationId(obligation_id), deadline_at)
-        if held is None:
+        attempts = self._claimed(obligation_ids, deadline_at)
+        if not attempts:
             return "nothing to do: finished, not due yet, or held by another worker"
-        claimed = held.claimed
-        with (
-            structlog.contextvars.bound_contextvars(
-                trace_id=claimed.trace_id, obligation=claimed.obligation_id
-            ),
-            self.services.leases.holding(claimed),
-        ):
-            outcome = self._worked(held)
-            return self._told(claimed, outcome, is_ours=self._finish(held, outcome))
+        with self.services.leases.holding(*(held.claimed for held in attempts)):
+            outcomes = [self._worked(attempts[0])] if len(attempts) == 1 else self._worked_at_once(attempts)
+            are_ours = self._finished(attempts, outcomes)
+        told = [
+            self._told(held.claimed, outcome, is_ours=is_ours)
+            for held, outcome, is_ours in zip(attempts, outcomes, are_ours, strict=True)
+        ]
+        return self._shown(attempts, told)
 
-    def _claim(self, obligation_id: ObligationId, deadline_at: datetime) -> Held | None:
+    def _claimed(self, obligation_ids: Sequence[str], deadline_at: datetime) -> list[Held]:
         services = self.services
         while True:
             now = services.clock()
-            request = ClaimRequest(
-                obligation_id=obligation_id, now=now, lease_until=now + services.leases.lease
-            )
+            lease_until = now + services.leases.lease
             try:
-                return self.claim(request)
+                found = self.claim(
+                    [
+                        ClaimRequest(obligation_id=ObligationId(each), now=now, lease_until=lease_until)
+                        for each in obligation_ids
+                    ]
+                )
             except LedgerUnavailable as error:
                 if services.clock() >= deadline_at:
                     raise _celery_retry(f"not claimed: {error}; the guardian decides", None) from None
                 services.pause(_LEDGER_PAUSE_S * (0.5 + services.jitter()))
+            else:
+                return [held for held in found if held is not None]
+
+    def _worked_at_once(self, attempts: Sequence[Held]) -> list[Outcome]:
+        return list(self.services.at_once(self._worked, attempts))
 
     def _worked(self, held: Held) -> Outcome:
-        try:
-            self.work(held)
-        except Exception as error:  # noqa: BLE001 - this is where errors become outcomes
-            return self._outcome_of(error, held)
-        return Done()
+        with _bound(held.claimed):
+            try:
+                self.work(held)
+            except Exception as error:  # noqa: BLE001 - this is where errors become outcomes
+                return self._outcome_of(error, held)
+            return Done()
 
     def _outcome_of(self, error: Exception, held: Held) -> Outcome:
         if isinstance(error, RetryLater):
@@ -217,39 +230,68 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         reason = MissedReason.SENT_UNCONFIRMED if held.is_unconfirmed else MissedReason.RETRIES_RAN_OUT
         return Missed(reason=reason, margin_s=margin_s, error=str(error))
 
-    def _finish(self, held: Held, outcome: Outcome) -> bool:
+    def _finished(self, attempts: Sequence[Held], outcomes: Sequence[Outcome]) -> list[bool]:
         services = self.services
-        publish_at = outcome.run_at - services.eta_window if isinstance(outcome, Retry) else None
         while True:
-            finish = Finish(
-                claimed=held.claimed, outcome=outcome, now=services.clock(), publish_at=publish_at
-            )
+            now = services.clock()
+            ends = [
+                (
+                    held,
+                    Finish(
+                        claimed=held.claimed, outcome=outcome, now=now, publish_at=self._publish_at(outcome)
+                    ),
+                )
+                for held, outcome in zip(attempts, outcomes, strict=True)
+            ]
             try:
-                return self.finish(held, finish)
+                return self.finish(ends)
             except LedgerUnavailable as error:
-                log.warning("outcome.not_recorded_yet", error=str(error))
+                log.warning("outcome.not_recorded_yet", obligations=len(ends), error=str(error))
                 services.pause(_LEDGER_PAUSE_S * (0.5 + services.jitter()))
 
-    def _told(self, claimed: Claimed, outcome: Outcome, *, is_ours: bool) -> str:
+    def _publish_at(self, outcome: Outcome) -> datetime | None:
+        return outcome.run_at - self.services.eta_window if isinstance(outcome, Retry) else None
+
+    def _told(self, claimed: Claimed, outcome: Outcome, *, is_ours: bool) -> str | Exception:
+        """Count and log how it ended; an exception is how Celery and Flower show what is not done."""
         metrics, lane, name = self.services.metrics, claimed.lane, type(outcome).__name__.lower()
         if not is_ours:
             metrics.count("leases_lost_total", lane=lane)
             return "taken over by another worker"
         metrics.count("obligation_outcomes_total", lane=lane, outcome=name)
-        if isinstance(outcome, Retry):
-            metrics.count("obligation_retries_total", lane=lane, reason=outcome.reason)
-            told = f"attempt {claimed.attempt} failed, next at {outcome.run_at:%H:%M:%S.%f}Z: {outcome.error}"
-            log.warning("obligation.retried", attempt=claimed.attempt, error=outcome.error)
-            raise _celery_retry(told, outcome.run_at)
-        if isinstance(outcome, Missed):
-            metrics.count("obligations_missed_total", lane=lane, reason=outcome.reason)
-            log.error("obligation.missed", reason=outcome.reason, margin_s=round(outcome.margin_s, 3))
-            raise ObligationMissed(f"{outcome.reason}, {outcome.margin_s:+.3f} s: {outcome.error}")
+        with _bound(claimed):
+            if isinstance(outcome, Retry):
+                metrics.count("obligation_retries_total", lane=lane, reason=outcome.reason)
+                log.warning("obligation.retried", attempt=claimed.attempt, error=outcome.error)
+                told = f"attempt {claimed.attempt} failed, next at {outcome.run_at:%H:%M:%S.%f}Z: {outcome.error}"
+                return _celery_retry(told, outcome.run_at)
+            if isinstance(outcome, Missed):
+                metrics.count("obligations_missed_total", lane=lane, reason=outcome.reason)
+                log.error("obligation.missed", reason=outcome.reason, margin_s=round(outcome.margin_s, 3))
+                return ObligationMissed(f"{outcome.reason}, {outcome.margin_s:+.3f} s: {outcome.error}")
         if isinstance(outcome, Parked):
-            raise ObligationParked(f"{outcome.reason}: {outcome.error}")
+            return ObligationParked(f"{outcome.reason}: {outcome.error}")
         return "done"
 
+    def _shown(self, attempts: Sequence[Held], told: Sequence[str | Exception]) -> str:
+        """Celery's own way for a message with one obligation; for several, a row in Flower for each in trouble."""
+        if len(told) == 1:
+            if isinstance(told[0], Exception):
+                raise told[0]
+            return told[0]
+        for held, each in zip(attempts, told, strict=True):
+            if isinstance(each, Exception):
+                flower.show(self, held.claimed, each)
+        return f"{told.count('done')} of {len(told)} done"
 
-def _celery_retry(told: str, when: datetime | None) -> CeleryRetry:
+
+def _bound(claimed: Claimed) -> AbstractContextManager[None]:
+    return structlog.contextvars.bound_contextvars(
+        trace_id=claimed.trace_id, obligation=claimed.obligation_id
+    )
+
+
+def _celery_retry(told: str, when: datetime | None) -> Exception:
     # Raised, not sent: Celery tells Flower, and the guardian publishes when the time has come.
-    return CeleryRetry(told, exc=RetryLater(told), when=when)
+    retry: Exception = CeleryRetry(told, exc=RetryLater(told), when=when)
+    return retry

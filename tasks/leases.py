@@ -15,7 +15,7 @@ from clearance.clock import Clock
 from clearance.errors import LedgerUnavailable
 from clearance.ledger.group_commit import GroupCommit
 from clearance.ledger.obligations import renew_many
-from clearance.obligations import Claimed
+from clearance.obligations import Claimed, ObligationId
 
 log = structlog.get_logger()
 
@@ -30,20 +30,21 @@ class Leases:
         self._commits = commits
         self._clock = clock
         self.lease = lease
-        self._held: dict[tuple[str, int], Claimed] = {}
+        self._held: dict[tuple[ObligationId, int], Claimed] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
         self._thread.start()
 
     @contextmanager
-    def holding(self, claimed: Claimed) -> Iterator[None]:
-        """Renew the lease for as long as the block runs."""
-        key = (claimed.obligation_id, claimed.attempt)
-        self._held[key] = claimed
+    def holding(self, *claims: Claimed) -> Iterator[None]:
+        """Renew the leases for as long as the block runs."""
+        held = {(claimed.obligation_id, claimed.attempt): claimed for claimed in claims}
+        self._held.update(held)
         try:
             yield
         finally:
-            self._held.pop(key, None)
+            for key in held:
+                self._held.pop(key, None)
 
     def close(self) -> None:
         """Stop renewing."""

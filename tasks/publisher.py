@@ -1,10 +1,11 @@
 """How obligations become messages: Celery's own, in kombu's batches, with ids and nothing else in them.
 
 A message says whose turn it is, by when, and in which version it says so. Its Celery id is the obligation's, so that
-Flower shows one row for one obligation however often it is published.
+Flower shows one row for one obligation however often it is published. What was accepted together may share a message:
+to Celery that is one task, and a task costs a worker more than the notification in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import structlog
@@ -12,13 +13,15 @@ from celery import Celery
 from kombu.messaging import Producer
 
 from clearance.errors import BrokerUnavailable
-from clearance.obligations import Due
+from clearance.obligations import Due, Why
 from clearance.telemetry import Metrics
 from tasks.base import MESSAGE_VERSION
 
 log = structlog.get_logger()
 
 _MAX_BATCH = 500
+# A message is the unit that is lost with a worker and that waits for a thread: few enough not to matter.
+_MOST_IN_MESSAGE = 8
 
 
 class CeleryPublisher:
@@ -61,23 +64,25 @@ class CeleryPublisher:
             self._producer = self._app.amqp.Producer(self._app.connection_for_write(), auto_declare=False)
         producer = self._producer
         with producer.batch(max_size=_MAX_BATCH):
-            for due in batch:
-                self._app.send_task(
-                    due.task,
-                    args=(due.obligation_id,),
-                    kwargs={
-                        "version": MESSAGE_VERSION,
-                        "deadline_ms": int(due.deadline_at.timestamp() * 1000),
-                    },
-                    queue=f"clearance.{due.lane}",
-                    task_id=due.obligation_id,
-                    eta=due.eta,
-                    retries=due.attempts,
-                    argsrepr=f"('{due.obligation_id}',)",
-                    kwargsrepr="{}",
-                    headers={"trace_id": due.trace_id},
-                    producer=producer,
-                )
+            for message in _messages(batch):
+                self._publish(message, producer)
+
+    def _publish(self, message: Sequence[Due], producer: Producer) -> None:
+        first, ids = message[0], tuple(due.obligation_id for due in message)
+        latest = max(due.deadline_at for due in message)
+        self._app.send_task(
+            first.task,
+            args=ids,
+            kwargs={"version": MESSAGE_VERSION, "deadline_ms": int(latest.timestamp() * 1000)},
+            queue=f"clearance.{first.lane}",
+            task_id=ids[0] if len(ids) == 1 else f"{ids[0]}+{len(ids) - 1}",
+            eta=first.eta,
+            retries=first.attempts,
+            argsrepr=repr(ids),
+            kwargsrepr="{}",
+            headers={"trace_id": first.trace_id},
+            producer=producer,
+        )
 
     def _drop_connection(self) -> None:
         producer, self._producer = self._producer, None
@@ -87,3 +92,15 @@ class CeleryPublisher:
             producer.connection.close()
         except Exception as error:  # noqa: BLE001 - it is being thrown away because it is broken
             log.debug("publisher.close_failed", error=type(error).__name__)
+
+
+def _messages(batch: Sequence[Due]) -> Iterator[Sequence[Due]]:
+    """What came together and is new shares messages; what the guardian publishes has one each, under its own id."""
+    new_by_task: dict[tuple[str, str], list[Due]] = {}
+    for due in batch:
+        if due.why is Why.ACCEPTED:
+            new_by_task.setdefault((due.lane, due.task), []).append(due)
+        else:
+            yield [due]
+    for new in new_by_task.values():
+        yield from (new[start : start + _MOST_IN_MESSAGE] for start in range(0, len(new), _MOST_IN_MESSAGE))

@@ -6,6 +6,7 @@ may pass is repeated while the budget lasts: briefly here, then by way of the le
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
@@ -85,17 +86,21 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     name = "clearance.triggered.approve"
     lane: ClassVar[str] = "triggered"
 
-    def claim(self, request: ClaimRequest) -> ApprovalAttempt | None:
-        """The obligation together with its notification."""
-        held = self.services.commits.submit(ledger.claim_many, request).result()
-        if held is None:
-            return None
-        return ApprovalAttempt(claimed=held.claimed, body=held.body, was_unconfirmed=held.was_unconfirmed)
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[ApprovalAttempt | None]:
+        """The obligations together with their notifications."""
+        asked = [self.services.commits.submit(ledger.claim_many, request) for request in requests]
+        return [_attempt(future.result()) for future in asked]
 
-    def finish(self, held: ApprovalAttempt, finish: Finish) -> bool:
-        """The outcome together with the decision and every call that was made."""
-        answered = ledger.Answered(finish=finish, decision=held.decision, approvals=tuple(held.approvals))
-        return self.services.commits.submit(ledger.finish_many, answered).result()
+    def finish(self, ends: Sequence[tuple[ApprovalAttempt, Finish]]) -> list[bool]:
+        """The outcomes together with the decisions and every call that was made."""
+        asked = [
+            self.services.commits.submit(
+                ledger.finish_many,
+                ledger.Answered(finish=finish, decision=held.decision, approvals=tuple(held.approvals)),
+            )
+            for held, finish in ends
+        ]
+        return [future.result() for future in asked]
 
     def last_moment(self, deadline_at: datetime) -> datetime:
         """The approval must leave in time for the network."""
@@ -222,3 +227,11 @@ def _answer_of(error: ClearanceError) -> Answer:
     if isinstance(error, VendorUnavailable) and error.is_unconfirmed:
         return Answer.UNKNOWN
     return Answer.REFUSED
+
+
+def _attempt(claimed: ledger.ClaimedNotification | None) -> ApprovalAttempt | None:
+    if claimed is None:
+        return None
+    return ApprovalAttempt(
+        claimed=claimed.claimed, body=claimed.body, was_unconfirmed=claimed.was_unconfirmed
+    )

@@ -6,6 +6,7 @@ and gives back what that process has to close.
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from celery import Celery
@@ -123,6 +124,7 @@ def triggered_services(settings: Settings) -> TriggeredServices:
         metrics=metrics,
         clock=utc_now,
         pause=time.sleep,
+        at_once=ThreadPoolExecutor(settings.triggered_threads, thread_name_prefix="approvals").map,
         eta_window=timedelta(seconds=settings.eta_window_s),
         decide=minimal_policy(settings.minimal_policy),
         vendor=optimove_client(settings, pool_size=settings.triggered_threads),

@@ -11,7 +11,7 @@ from kombu import Connection
 from structlog.typing import EventDict
 
 from clearance.errors import BrokerUnavailable
-from clearance.obligations import Due, Lane, ObligationId
+from clearance.obligations import Due, Lane, ObligationId, Why
 from config.settings import Settings
 from tasks.base import MESSAGE_VERSION
 from tasks.publisher import CeleryPublisher
@@ -23,7 +23,14 @@ _QUEUE = "clearance.triggered"
 _DEADLINE = datetime(2030, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 
 
-def _due(name: str, *, eta: datetime | None = None, attempts: int = 0, lane: Lane = Lane.TRIGGERED) -> Due:
+def _due(
+    name: str,
+    *,
+    eta: datetime | None = None,
+    attempts: int = 0,
+    lane: Lane = Lane.TRIGGERED,
+    why: Why = Why.DUE,
+) -> Due:
     return Due(
         obligation_id=ObligationId(name),
         lane=lane,
@@ -32,6 +39,7 @@ def _due(name: str, *, eta: datetime | None = None, attempts: int = 0, lane: Lan
         deadline_at=_DEADLINE,
         attempts=attempts,
         trace_id=f"trace-{name}",
+        why=why,
     )
 
 
@@ -132,6 +140,24 @@ def test_a_large_batch_arrives_whole_and_in_order(
     assert ids == [f"o{number}" for number in range(1_200)]
     assert measured.counted("publish_batches_total", publisher="guardian", outcome="published") == 1
     assert len(measured.observed("publish_seconds", publisher="guardian")) == 1
+
+
+def test_what_was_accepted_together_shares_messages_of_eight(app: Celery, publisher: CeleryPublisher) -> None:
+    alone = [_due("retried", attempts=1)]
+    together = [_due(f"o{number}", why=Why.ACCEPTED) for number in range(11)]
+    elsewhere = [_due("m0", lane=Lane.MAIL, why=Why.ACCEPTED)]
+
+    publisher(alone + together + elsewhere)
+
+    with app.connection_for_read() as connection:
+        messages = [(each.headers["id"], each.payload[0]) for each in _waiting(connection)]
+        mail = [(each.headers["id"], each.payload[0]) for each in _waiting(connection, "clearance.mail")]
+    assert messages == [
+        ("retried", ["retried"]),
+        ("o0+7", [f"o{number}" for number in range(8)]),
+        ("o8+2", ["o8", "o9", "o10"]),
+    ]
+    assert mail == [("m0", ["m0"])]
 
 
 @pytest.mark.services

@@ -1,7 +1,7 @@
 """What the publisher puts on the broker, Celery's own worker takes, and what became of it is what Flower is told."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
@@ -15,7 +15,7 @@ from clearance.clock import utc_now
 from clearance.errors import VendorRefused, VendorUnavailable
 from clearance.ledger.group_commit import GroupCommit
 from clearance.ledger.obligations import ClaimRequest, Finish
-from clearance.obligations import Claimed, Due, Lane, ObligationId
+from clearance.obligations import Claimed, Due, Lane, ObligationId, Why
 from config.celery_options import celery_options
 from config.settings import Settings
 from tasks.base import MESSAGE_VERSION, ObligationTask, Services
@@ -44,7 +44,10 @@ class _Stub(ObligationTask[_Held, Services]):
     lane: ClassVar[str] = "triggered"
     seen: ClassVar[list[dict[str, Any]]] = []
 
-    def claim(self, request: ClaimRequest) -> _Held | None:
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[_Held | None]:
+        return [self._held(request) for request in requests]
+
+    def _held(self, request: ClaimRequest) -> _Held:
         return _Held(
             Claimed(
                 obligation_id=request.obligation_id,
@@ -76,8 +79,8 @@ class _Stub(ObligationTask[_Held, Services]):
         if held.claimed.obligation_id.startswith("park"):
             raise VendorRefused("optimove", 400)
 
-    def finish(self, _held: _Held, _finish: Finish) -> bool:
-        return True
+    def finish(self, ends: Sequence[tuple[_Held, Finish]]) -> list[bool]:
+        return [True] * len(ends)
 
     def last_moment(self, deadline_at: datetime) -> datetime:
         return deadline_at
@@ -183,7 +186,22 @@ def test_flower_hears_of_a_parked_one_as_failed_with_its_reason(fleet: _Fleet) -
     assert told["exception"] == "ObligationParked('VendorRefused: optimove: 400 request refused')"
 
 
-def _due(name: str, *, eta: datetime | None = None, attempts: int = 0) -> Due:
+def test_of_several_in_one_message_each_is_shown_to_flower_as_if_it_had_been_alone(fleet: _Fleet) -> None:
+    names = ("fine-2", "retry-2", "park-2")
+
+    fleet.publish([_due(name, why=Why.ACCEPTED) for name in names])
+
+    (first, _, _) = fleet.ran("fine-2+2", "fine-2+2", "fine-2+2")
+    assert tuple(first["args"]) == names
+    assert fleet.told("fine-2+2", "task-succeeded")["result"] == "'1 of 3 done'"
+    assert "attempt 1 failed, next at " in fleet.told("retry-2", "task-retried")["exception"]
+    received = fleet.told("retry-2", "task-received")
+    assert (received["name"], received["args"], received["retries"]) == (_TASK, "('retry-2',)", 0)
+    told = fleet.told("park-2", "task-failed")
+    assert told["exception"] == "ObligationParked('VendorRefused: optimove: 400 request refused')"
+
+
+def _due(name: str, *, eta: datetime | None = None, attempts: int = 0, why: Why = Why.DUE) -> Due:
     return Due(
         obligation_id=ObligationId(name),
         lane=Lane.TRIGGERED,
@@ -192,6 +210,7 @@ def _due(name: str, *, eta: datetime | None = None, attempts: int = 0) -> Due:
         deadline_at=_DEADLINE,
         attempts=attempts,
         trace_id=f"trace-{name}",
+        why=why,
     )
 
 

@@ -15,9 +15,10 @@ class HeldLeases:
         self.held: list[Claimed] = []
 
     @contextmanager
-    def holding(self, claimed: Claimed) -> Iterator[None]:
-        self.held.append(claimed)
+    def holding(self, *claims: Claimed) -> Iterator[None]:
+        self.held.extend(claims)
         try:
             yield
         finally:
-            self.held.remove(claimed)
+            for claimed in claims:
+                self.held.remove(claimed)

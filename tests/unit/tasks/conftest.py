@@ -79,10 +79,10 @@ class Worker:
         accept(self.ledger, notification(name, now=now, body=sent, deadline_at=deadline_at))
         return ObligationId(name)
 
-    def run(self, name: str, *, version: int = 1, deadline_in_s: float = 5.0) -> str:
+    def run(self, *names: str, version: int = 1, deadline_in_s: float = 5.0) -> str:
         """What the task makes of one message, outside Celery."""
         deadline_ms = epoch_ms(self.clock() + timedelta(seconds=deadline_in_s))
-        return self.task.run(name, version=version, deadline_ms=deadline_ms)
+        return self.task.run(*names, version=version, deadline_ms=deadline_ms)
 
 
 @pytest.fixture

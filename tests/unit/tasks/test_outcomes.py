@@ -24,6 +24,7 @@ from clearance.optimove.http import VENDOR
 from tasks.base import MESSAGE_VERSION, ObligationMissed, ObligationParked
 from tests.fakes.clock import START
 from tests.fakes.owed import LEASE, claim, claimed, row
+from tests.fakes.vendor import Taken
 from tests.unit.tasks.conftest import ETA_WINDOW, Worker
 
 _DOWN = VendorUnavailable(VENDOR, "503 from the vendor", status=503)
@@ -483,3 +484,28 @@ def test_celery_shows_missed_and_parked_as_failures_with_their_reason(
     result = _apply(celery_task, "a")
 
     assert (result.state, repr(result.result)) == ("FAILURE", told)
+
+
+def test_of_several_in_one_message_each_ends_as_it_would_have_alone(worker: Worker) -> None:
+    for name in ("a", "b", "c"):
+        worker.accept(name)
+    worker.vendor.answers.extend([Taken(), VendorCredentialsRefused(VENDOR, 401)])
+
+    told = worker.run("a", "b", "c")
+
+    assert told == "2 of 3 done"
+    assert [row(worker.ledger, name).state for name in ("a", "b", "c")] == [
+        State.DONE,
+        State.PARKED,
+        State.DONE,
+    ]
+    assert len(worker.vendor.calls) == 3
+
+
+def test_of_several_in_one_message_those_that_are_held_elsewhere_are_left_alone(worker: Worker) -> None:
+    for name in ("a", "b"):
+        worker.accept(name)
+    worker.run("a")
+
+    assert worker.run("a", "b") == "done"
+    assert len(worker.vendor.calls) == 2
