@@ -1,31 +1,45 @@
-"""How every listing is printed: a table for people, `--json` for scripts."""
+"""How every listing is printed: a table for people, `--json` for scripts.
+
+What is printed is text, whoever sent it: neither markup nor the terminal's control characters in it have an effect.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+Row = Mapping[str, object]
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-def show(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
-    """Print the rows.
-
-    Args:
-        columns: Which keys, in order.
-        as_json: One JSON array, times in ISO 8601.
-        empty: What a person is told when there is nothing.
-    """
+def show_one(row: Row, as_json: bool) -> None:
+    """Print one thing: a JSON object, or a table of one row."""
     if as_json:
-        chosen = [{column: row[column] for column in columns} for row in rows]
-        click.echo(json.dumps(chosen, default=str, indent=2))
+        click.echo(json.dumps(row))
         return
-    if not rows:
-        click.echo(empty)
+    _print_table(tuple(row), [row])
+
+
+def show_all(columns: Sequence[str], rows: Iterable[Row], as_json: bool) -> None:
+    """Print a listing: a JSON array of objects, or a table."""
+    if as_json:
+        click.echo(json.dumps(list(rows)))
         return
-    table = Table(*columns, box=None, header_style="bold")
+    _print_table(columns, rows)
+
+
+def printable(text: str) -> str:
+    """The text with a mark in place of each character that a terminal might obey."""
+    return "".join(character if character.isprintable() else "\\ufffd" for character in text)
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
-    Console().print(table)
+        table.add_row(*("-" if row[column] is None else printable(str(row[column])) for column in columns))
+    Console(markup=False, emoji=False, highlight=False).print(table)

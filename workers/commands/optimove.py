@@ -16,14 +16,14 @@ from clearance.optimove.client import OptimoveClient
 from clearance.optimove.replies import Listener, Webhook, WebhookSettings
 from config import settings
 from config.settings import Settings, SettingsError
-from workers.commands.optimove_output import HIDDEN, printable, show_all, show_one, shown, told
+from workers.commands.listing import json_option, printable, show_all, show_one
+from workers.commands.optimove_output import HIDDEN, shown, told
 
 EXIT_REFUSED, EXIT_SETTINGS = 1, 2
 # Not among the settings: it is for one command, and on the command line every user of the machine could read it.
 NEW_SECRET_VARIABLE = "OPTIMOVE_NEW_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable, not a secret
 V1_EVENT, V2_EVENT = "5", "18"
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _event_option = click.option(
     "--event", required=True, type=click.Choice([V1_EVENT, V2_EVENT]), help="5 for V1 campaigns, 18 for V2."
 )
@@ -56,7 +56,7 @@ def webhooks() -> None:
 
 @webhooks.command("create")
 @click.argument("url")
-@_json_option
+@json_option
 def create_webhook(url: str, as_json: bool) -> None:
     """Send triggered notifications to URL too."""
     webhook = _client(settings.load()).create_webhook(_checked(url))
@@ -64,7 +64,7 @@ def create_webhook(url: str, as_json: bool) -> None:
 
 
 @webhooks.command("list")
-@_json_option
+@json_option
 def list_webhooks(as_json: bool) -> None:
     """The webhooks that there are."""
     show_all(("id", "url"), map(_webhook_row, _client(settings.load()).list_webhooks()), as_json)
@@ -72,7 +72,7 @@ def list_webhooks(as_json: bool) -> None:
 
 @webhooks.command("get")
 @click.argument("webhook_id", metavar="ID")
-@_json_option
+@json_option
 def get_webhook(webhook_id: str, as_json: bool) -> None:
     """The webhook with this ID."""
     show_one(_webhook_row(_client(settings.load()).get_webhook(webhook_id)), as_json)
@@ -92,7 +92,7 @@ def tenant() -> None:
 
 
 @tenant.command("show")
-@_json_option
+@json_option
 def show_settings(as_json: bool) -> None:
     """What holds at Optimove."""
     here = settings.load()
@@ -107,7 +107,7 @@ def show_settings(as_json: bool) -> None:
     is_flag=True,
     help=f"Set the secret: from {NEW_SECRET_VARIABLE}, or asked for.",
 )
-@_json_option
+@json_option
 def set_settings(timeout_ms: int | None, is_secret_set: bool, as_json: bool) -> None:
     """Change what holds at Optimove; what is not named is not sent."""
     if timeout_ms is None and not is_secret_set:
@@ -147,7 +147,7 @@ def unregister_listener(event: str) -> None:
 
 
 @listeners.command("list")
-@_json_option
+@json_option
 def list_listeners(as_json: bool) -> None:
     """The listeners that there are."""
     rows = map(_listener_row, _client(settings.load()).list_listeners())

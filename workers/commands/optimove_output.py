@@ -1,16 +1,7 @@
-"""How the commands `clearance optimove ...` speak: tables, JSON, URLs without secrets, errors in a line.
+"""How the commands `clearance optimove ...` speak: URLs without secrets, errors in a line."""
 
-What the vendor sent is text: neither markup nor the terminal's control characters in it have an effect.
-"""
-
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
-
-import click
-from rich.console import Console
-from rich.table import Table
 
 from clearance.errors import (
     Park,
@@ -20,25 +11,9 @@ from clearance.errors import (
     VendorThrottled,
     VendorUnavailable,
 )
+from workers.commands.listing import printable
 
 HIDDEN = "***"
-Row = Mapping[str, object]
-
-
-def show_one(row: Row, as_json: bool) -> None:
-    """Print one thing: a JSON object, or a table of one row."""
-    if as_json:
-        click.echo(json.dumps(row))
-        return
-    _print_table(tuple(row), [row])
-
-
-def show_all(columns: Sequence[str], rows: Iterable[Row], as_json: bool) -> None:
-    """Print a listing: a JSON array of objects, or a table."""
-    if as_json:
-        click.echo(json.dumps(list(rows)))
-        return
-    _print_table(columns, rows)
 
 
 def shown(url: str) -> str:
@@ -50,11 +25,6 @@ def shown(url: str) -> str:
         return HIDDEN
     host = parts.netloc.rpartition("@")[2]
     return printable(parts._replace(netloc=host, query=query, fragment="").geturl())
-
-
-def printable(text: str) -> str:
-    """The text with a mark in place of each character that a terminal might obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def told(error: RetryLater | Park) -> str:
@@ -77,13 +47,3 @@ def told(error: RetryLater | Park) -> str:
         case _:
             line = str(error)
     return line
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("-" if row[column] is None else printable(str(row[column])) for column in columns))
-    # What the vendor sent is text, not markup.
-    Console(markup=False, emoji=False, highlight=False).print(table)

@@ -5,7 +5,7 @@ import click
 from clearance.ledger import rejections
 from config import settings
 from workers import wiring
-from workers.commands.listing import json_option, show
+from workers.commands.listing import json_option, show_all
 
 _COLUMNS = ("at", "route", "status", "reason", "detail", "body_bytes")
 
@@ -34,4 +34,4 @@ def rejected_list(last: int, as_json: bool) -> None:
         }
         for item in found
     ]
-    show(rows, _COLUMNS, as_json=as_json, empty="Nothing was refused.")
+    show_all(_COLUMNS, rows, as_json)
