@@ -128,7 +128,7 @@ class Fleet:
         """Wait until a process says that it works."""
         child = self.children[name]
         until(lambda: self._is_ready(child) or not child.is_alive, f"{name} is ready", timeout_s=_START_S)
-        assert child.is_alive, f"{name} exited at its start\n{child.tail()}"
+        assert child.is_alive, f"{name} exited at its start with {child.exit_code}\n{child.tail()}"
 
     def kill(self, name: str) -> float:
         """`kill -9`; the epoch second at which it was dead."""

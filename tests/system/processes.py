@@ -26,6 +26,7 @@ class Child:
 
     Attributes:
         was_killed: The test ended it; a process that is gone without that has failed.
+        was_reaped: Its whole group was killed, and nothing of it is left.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Child:
     ) -> None:
         self.name = name
         self.was_killed = False
+        self.was_reaped = False
         self._command = list(command)
         self._environ = dict(environ)
         self._directory = directory
@@ -65,7 +67,7 @@ class Child:
     def start(self) -> None:
         """Start it, again if it ran before."""
         assert not self.is_alive, f"{self.name} runs already"
-        self.was_killed = False
+        self.was_killed = self.was_reaped = False
         self._started_at_byte = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -83,6 +85,7 @@ class Child:
         self.was_killed = True
         self._signal(signal.SIGKILL)
         self._wait()
+        self.was_reaped = True
 
     def freeze(self) -> None:
         """SIGSTOP: it is there, and does nothing."""
@@ -102,8 +105,7 @@ class Child:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            self._signal(signal.SIGKILL)
-            self._wait()
+            self.kill()
 
     def output(self) -> str:
         """What it has written since it was last started."""
@@ -120,7 +122,8 @@ class Child:
         return f"--- {self.name} ---\n{self.all_output()[-_LOG_TAIL_CHARS:]}"
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is None:
+        # A group that was killed and reaped is gone: its number may be somebody else's by now.
+        if self._process is None or (self.was_reaped and not self.is_alive):
             return
         try:
             os.killpg(self._process.pid, number)

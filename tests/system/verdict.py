@@ -67,7 +67,8 @@ def judge(fleet: Fleet, *, settle_s: float = 25.0) -> Verdict:
     problems += [f"{uid}: acknowledged, and not in the ledger" for uid in accepted - owed_by_id.keys()]
     for uid, owed in owed_by_id.items():
         problems += [f"{uid}: {told}" for told in _untrue(fleet, row_by_id[uid], owed)]
-    problems += fleet.lost()
+    # First, because whatever else is wrong may follow from it.
+    problems = fleet.lost() + problems
     verdict = _summed(accepted, row_by_id, owed_by_id)
     fleet.note(
         f"verdict: accepted {verdict.accepted}, answered in time {verdict.answered}, missed {dict(verdict.missed)}, "
