@@ -95,20 +95,12 @@ class Comparison:
         began_s = time.monotonic()
         fixed = self._fixed(fleet, latency_ms, began_s + share_s * _SHARE_OF_FIXED)
         found = self._search(fleet, latency_ms, fixed, began_s + share_s)
-        at_highest = [
-            trial
-            for trial in self.outcome.trials
-            if (trial.system, trial.latency_ms) == (fleet.name, latency_ms)
-            and trial.rate_per_s == found.highest
-            and trial.holds
-        ]
         self.outcome.capacities.append(
             Capacity(
                 system=fleet.name,
                 latency_ms=latency_ms,
                 rate_per_s=found.highest,
                 fails_at=found.fails_at,
-                is_trustworthy=any(trial.is_trustworthy for trial in at_highest) or not at_highest,
             )
         )
 

@@ -17,14 +17,12 @@ class Capacity:
 
     Attributes:
         fails_at: The lowest rate that did not hold; None when the time was over before one was found.
-        is_trustworthy: Whether the load generator kept to its schedule at that rate.
     """
 
     system: str
     latency_ms: float
     rate_per_s: float
     fails_at: float | None
-    is_trustworthy: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,7 @@ def _acknowledged(latency_ms: float, trial: Trial | None) -> Verdict:
 def _sustained(capacity: Capacity) -> Verdict:
     target = f"vendor {capacity.latency_ms:g} ms: >= {RATE_MIN_PER_S:g}/s with p99 < 250 ms, none late"
     is_held = capacity.rate_per_s >= RATE_MIN_PER_S
-    return _judged(target, f"{capacity.rate_per_s:g}/s", is_held, capacity.is_trustworthy)
+    return Verdict(target=target, measured=f"{capacity.rate_per_s:g}/s", is_held=is_held)
 
 
 def _compared(ours: Capacity, usual: Capacity | None) -> list[Verdict]:
@@ -102,8 +100,7 @@ def _compared(ours: Capacity, usual: Capacity | None) -> list[Verdict]:
     if usual is None or times is None:
         return [Verdict(target=target, measured="not measured", is_held=None)]
     measured = f"{times:.1f} times ({ours.rate_per_s:g}/s to {usual.rate_per_s:g}/s)"
-    is_trustworthy = ours.is_trustworthy and usual.is_trustworthy
-    return [_judged(target, measured, times >= wanted, is_trustworthy)]
+    return [Verdict(target=target, measured=measured, is_held=times >= wanted)]
 
 
 def _idle(idle_cores: Mapping[str, float]) -> Verdict:

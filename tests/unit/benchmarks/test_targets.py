@@ -26,15 +26,12 @@ _TRIAL = Trial(
 )
 
 
-def _capacity(
-    system: str, rate_per_s: float, *, latency_ms: float = 0.0, is_trustworthy: bool = True
-) -> Capacity:
+def _capacity(system: str, rate_per_s: float, *, latency_ms: float = 0.0) -> Capacity:
     return Capacity(
         system=system,
         latency_ms=latency_ms,
         rate_per_s=rate_per_s,
         fails_at=rate_per_s + 10,
-        is_trustworthy=is_trustworthy,
     )
 
 
@@ -95,10 +92,10 @@ def test_without_the_usual_way_there_is_no_ratio() -> None:
     assert ratio(_capacity(OURS, 500), _capacity(USUAL, 0)) is None
 
 
-def test_a_generator_that_was_behind_proves_no_target() -> None:
-    found = verdicts([], [_capacity(OURS, 600, is_trustworthy=False)], {})
+def test_a_generator_that_was_behind_proves_no_milliseconds() -> None:
+    found = verdicts([replace(_TRIAL, rate_per_s=100.0, behind_p99_ms=5.1)], [], {})
 
-    assert _only(found, ">= 500/s").is_held is None
+    assert _only(found, "100/s, vendor 0 ms").is_held is None
 
 
 def test_the_busiest_idle_process_decides() -> None:
