@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 _PORTS = range(18_000, 32_000)
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_CHARS = 4000
+# A run of tests that is killed itself takes its processes with it, where the system can do that.
+_LEASH = [shutil.which("setpriv") or "", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class NotInTimeError(AssertionError):
@@ -35,7 +38,7 @@ class Child:
         self.name = name
         self.was_killed = False
         self.was_reaped = False
-        self._command = list(command)
+        self._command = [*_LEASH, *command]
         self._environ = dict(environ)
         self._directory = directory
         self._log = directory / f"{name}.log"
