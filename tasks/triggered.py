@@ -28,8 +28,9 @@ from tasks.base import ObligationTask, Services
 
 log = structlog.get_logger()
 
-# So many calls in one run of the task, then the thread is given back and the ledger waits.
-_CALLS_A_RUN = 3
+# So many calls in the first run of the task, then the thread is given back and the ledger waits. A later run calls
+# once: a vendor that is down must not hear more of us the longer it takes.
+_CALLS_IN_FIRST_RUN = 3
 _FIRST_PAUSE_S = 0.05
 _PAUSE_AFTER_429_S = 0.5
 # A thread waits this long for a cool-down; for a longer one it is given back.
@@ -123,7 +124,8 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         services = self.services
         deadline = Deadline(held.claimed.deadline_at, services.send_margin)
         failure: RetryLater | None = None
-        for call in range(1, _CALLS_A_RUN + 1):
+        calls = _CALLS_IN_FIRST_RUN if held.claimed.attempt == 1 else 1
+        for call in range(1, calls + 1):
             self._wait_for_cooldown(deadline)
             now = services.clock()
             if deadline.remaining_s(now) <= 0:
@@ -132,7 +134,7 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
                 self._call(held, notification, approved, deadline, now)
             except RetryLater as error:
                 failure = error
-                self._hold_back(error, deadline, call)
+                self._hold_back(error, deadline, call, is_last=call == calls)
             else:
                 return
         assert failure is not None  # noqa: S101 - every other way out of the loop returns or raises
@@ -148,14 +150,14 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
             raise VendorThrottled(VENDOR, retry_after_s=wait_s)
         self.services.pause(wait_s)
 
-    def _hold_back(self, error: RetryLater, deadline: Deadline, call: int) -> None:
+    def _hold_back(self, error: RetryLater, deadline: Deadline, call: int, *, is_last: bool) -> None:
         if isinstance(error, VendorThrottled):
             self.services.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
             self.services.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
             return
         backoff_s = _FIRST_PAUSE_S * 2 ** (call - 1) * (0.5 + self.services.jitter())
         wait_s = max(backoff_s, error.retry_after_s or 0.0)
-        if call == _CALLS_A_RUN or wait_s > _LONGEST_WAIT_S:
+        if is_last or wait_s > _LONGEST_WAIT_S:
             raise error
         self.services.pause(max(0.0, min(wait_s, deadline.remaining_s(self.services.clock()))))
 

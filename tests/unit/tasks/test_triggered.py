@@ -106,6 +106,19 @@ def test_after_three_calls_the_thread_is_given_back(worker: Worker) -> None:
     assert len(worker.pauses) == 2
 
 
+def test_a_later_run_calls_the_vendor_once(worker: Worker) -> None:
+    worker.accept("a")
+    worker.vendor.answers.extend([_DOWN] * 9)
+    with pytest.raises(CeleryRetry):
+        worker.run("a")
+    worker.clock.advance(0.5)
+
+    with pytest.raises(CeleryRetry):
+        worker.run("a")
+
+    assert _calls(worker) == [("refused", 503, 1)] * 3 + [("refused", 503, 2)]
+
+
 def test_no_answer_is_recorded_as_unknown(worker: Worker) -> None:
     worker.accept("a")
     worker.vendor.answers.append(_SILENCE)
