@@ -1,8 +1,8 @@
 """Who sees to it that nothing is forgotten: a few looks a second at what the ledger says is due, overdue or abandoned.
 
-In: the ledger. Out: messages on the broker, and obligations marked missed. It holds no state of its own: any number
-may run, and one that is killed leaves nothing behind. A ledger that is down is waited for; a broker that is down has
-its obligations put back, and they come up again.
+In: the ledger. Out: messages on the broker, and obligations marked missed. It keeps nothing that another would need:
+any number may run, and one that is killed leaves nothing behind. A ledger that is down is waited for; a broker that is
+down has its obligations put back, and they come up again.
 """
 
 from collections.abc import Sequence
