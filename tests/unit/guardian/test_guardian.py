@@ -152,3 +152,26 @@ def test_a_ledger_that_is_away_is_the_processs_to_wait_for(tmp_path: Path, clock
         _Watch(never_migrated, clock).guardian.look()
 
     never_migrated.close()
+
+
+def test_after_the_ledger_was_away_who_holds_an_obligation_tells_first_what_became_of_it(
+    watch: _Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owe(watch.ledger, obligation("a"))
+    claimed(watch.ledger, "a")
+    watch.clock.advance(6)
+
+    def away() -> None:
+        raise LedgerUnavailable("ledger: OperationalError")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(watch.ledger, "read", away)
+        with pytest.raises(LedgerUnavailable):
+            watch.guardian.look()
+
+    assert watch.guardian.look().missed == 0
+    watch.clock.advance(2.9)
+    assert watch.guardian.look().missed == 0
+    watch.clock.advance(0.1)
+    assert watch.guardian.look().missed == 1
+    assert row(watch.ledger, "a").state == State.MISSED
