@@ -1,4 +1,4 @@
-"""What time it is: the only source of time in the product, injected everywhere so that tests own it."""
+"""What time it is: where every date in the product comes from, injected so that tests own it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
