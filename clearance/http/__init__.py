@@ -1,0 +1,1 @@
+"""One HTTP exchange with somebody else's system: bounded in time and size, and what its end means."""
