@@ -129,6 +129,41 @@ METRICS: tuple[Metric, ...] = (
         buckets=_MARGIN_S,
         meaning="What was left before the deadline when a submission left.",
     ),
+    # Rules
+    _counter("decisions_total", "lane", "answer", meaning="Decisions made: `approved` or `rejected`."),
+    _counter(
+        "decision_reasons_total",
+        "lane",
+        "reason",
+        meaning="Reasons noted by decisions, without what follows a colon.",
+    ),
+    _histogram(
+        "check_call_seconds",
+        "check",
+        "outcome",
+        buckets=_CALL_S,
+        meaning="One call of an `http` check: `answered`, `throttled`, `failed` or `malformed`.",
+    ),
+    _counter(
+        "check_failures_total",
+        "check",
+        "why",
+        meaning="Questions, one a batch, that an outside check could not answer: its `on_error` counted.",
+    ),
+    _counter(
+        "check_answers_ignored_total", "check", meaning="Answers about customers that nobody asked about."
+    ),
+    _counter("check_breaker_opened_total", "check", meaning="Circuit breakers that opened, by check."),
+    _counter(
+        "check_cooldowns_total",
+        "check",
+        meaning="Cool-downs of the whole fleet that a checked system asked for.",
+    ),
+    _counter(
+        "rules_reloads_total",
+        "outcome",
+        meaning="Reloads of the rules: `loaded`, `unchanged` or `refused` (the last good ones stay).",
+    ),
     # Vendors
     _histogram(
         "vendor_call_seconds",

@@ -76,9 +76,6 @@ _POSITIVE = validate.Range(min=0, min_inclusive=False)
 _NOT_NEGATIVE = validate.Range(min=0)
 _PORT = validate.Range(min=1, max=65535)
 _PATH = validate.Regexp(r"/[^\s?#]*\Z", error="must be a path that begins with a slash.")
-_POLICY = validate.Regexp(
-    r"(reject|approve|attribute:[^=]+=.+)\Z", error="must be `reject`, `approve` or `attribute:NAME=VALUE`."
-)
 _LEVEL = validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])
 
 
@@ -91,6 +88,7 @@ _fleet = partial(_setting, "Ledger, broker and fleet")
 _ingest = partial(_setting, "Ingest")
 _optimove = partial(_setting, "Optimove")
 _triggered = partial(_setting, "Triggered lane")
+_rules = partial(_setting, "Rules")
 _operations = partial(_setting, "Operations")
 
 
@@ -163,11 +161,25 @@ class Settings:
     """How long a worker holds an obligation without renewing it; after that another may take it over."""
     triggered_threads: int = _triggered(32, _POSITIVE)
     """Threads of one worker process: approvals that it can have under way at once."""
-    minimal_policy: str = _triggered("reject", _POLICY)
-    """Who is approved: `reject`, `approve`, or `attribute:NAME=VALUE` (only customers whose
-    personalization has that value)."""
+    check_reserve_ms: int = _triggered(500, _NOT_NEGATIVE)
+    """How long before the approval must leave the checks that ask somebody have to be done: what is left then
+    is for the approval."""
     clock_skew_alert_s: float = _triggered(1.0, _POSITIVE)
     """A difference between Optimove's clock and ours above this is logged and alerted."""
+
+    rules_path: str = _rules("config/rules.toml")
+    """The rules file. A process that decides refuses to start without one that is right
+    (`clearance rules check`)."""
+    rules_look_every_s: float = _rules(2.0, _POSITIVE)
+    """How often a process looks whether `clearance rules reload` was asked for, and says which rules it has in
+    force."""
+    check_breaker_failures: int = _rules(5, _POSITIVE)
+    """After so many failures in a row a process asks an `http` check's system no more for a while."""
+    check_breaker_rest_s: float = _rules(5.0, _POSITIVE)
+    """How long that while is; then one question finds out whether the system answers again."""
+    inputs_retention_days: int = _rules(30, _POSITIVE)
+    """How long what decisions were made from is kept, under `record_inputs = true`; `clearance purge` removes
+    what is older."""
 
     metrics_port: int = _operations(0, validate.Range(min=0, max=65535))
     """Where a worker or guardian serves its metrics on loopback; 0 for not at all. Ingest serves
