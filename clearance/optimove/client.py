@@ -1,6 +1,7 @@
 """Which calls do we make to Optimove, and in which form?
 
-In: values. Out: values, or an error of `clearance.errors`: see `http` for which, and for what bounds a call.
+In: values. Out: values, or an error of `clearance.errors`: see `clearance.http.exchange` for which, and what bounds a
+call.
 Every call is sent once; whether it may be repeated is the caller's to say. For an approval it may: Optimove takes
 the first answer for a customer and action.
 
@@ -15,8 +16,9 @@ import orjson
 
 from clearance.clock import Clock, utc_now
 from clearance.errors import VendorRefused
+from clearance.http.exchange import Reply
 from clearance.optimove import replies
-from clearance.optimove.http import VENDOR, OptimoveHttp, Reply
+from clearance.optimove.http import VENDOR, open_http
 from clearance.optimove.replies import Listener, Webhook, WebhookSettings
 
 REGISTER_LISTENER = "/current/general/RegisterEventListener"
@@ -58,13 +60,7 @@ class OptimoveClient:
         pool_size: int,
         now: Clock = utc_now,
     ) -> None:
-        headers = {
-            "X-API-KEY": api_key,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": "clearance",
-        }
-        self._http = OptimoveHttp(base_url, headers, pool_size=pool_size, now=now)
+        self._http = open_http(base_url, api_key, pool_size=pool_size, now=now)
         self._paths = paths
         self._timeout_s = timeout_s
 

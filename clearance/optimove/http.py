@@ -1,157 +1,24 @@
-"""What one HTTP exchange with the vendor means: a reply, or the error that says what to do.
+"""As whom do we talk to Optimove? Its name in errors and metrics, and the headers of every call.
 
-In: method, path, body, and the longest that it may take. Out: status and body of a 2xx; anything else raises.
-
-| what happens | raises |
-|---|---|
-| no address, no connection, certificate not trusted, no time left | `VendorUnavailable`, certainly not arrived |
-| silence, a reset, half a reply, too long a reply, once sending began | `VendorUnavailable`, may have arrived |
-| 429 | `VendorThrottled`, with `Retry-After` if there is one |
-| 5xx | `VendorUnavailable` with the status, and `Retry-After` if there is one |
-| 401, 403 | `VendorCredentialsRefused` |
-| 3xx and any other 4xx | `VendorRefused` |
-
-Nothing that has begun to be sent is sent again from here. A kept-alive connection that the vendor has closed is
-noticed before anything is sent (the socket is readable), and a fresh one is opened in its place: then the request
-certainly was not processed. If the vendor closes it in the instant between, a closed connection and a request that
-was read but not answered look the same (RFC 9112, section 9.3.1), so the caller hears `may_have_arrived` and decides.
-
-Error texts never hold what the vendor wrote: that may be a customer's id.
+What an exchange is and how it fails: `clearance.http.exchange`.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from ssl import SSLCertVerificationError
-from time import monotonic
-
-import urllib3
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
-
 from clearance.clock import Clock, utc_now
-from clearance.errors import (
-    ClearanceError,
-    VendorCredentialsRefused,
-    VendorRefused,
-    VendorThrottled,
-    VendorUnavailable,
-)
-from clearance.optimove.bounded_pool import open_pool
+from clearance.http.exchange import BoundedHttp
 
 VENDOR = "optimove"
-MAX_REPLY_BYTES = 1 << 20  # approvals and webhooks are answered in a few hundred
-LONGEST_RETRY_AFTER_S = 86_400.0  # a vendor that means longer than a day is misread, or misconfigured
-CREDENTIAL_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A 2xx. `latency_s` is from before connecting to after the last byte of the body."""
-
-    status: int
-    body: bytes
-    latency_s: float
-
-
-class OptimoveHttp:
-    """Keeps connections to one base URL; threads share it.
+def open_http(base_url: str, api_key: str, *, pool_size: int, now: Clock = utc_now) -> BoundedHttp:
+    """Exchanges with one tenant's API.
 
     Raises:
-        ValueError: The base URL or a header's value cannot be used. The text does not hold it.
+        ValueError: The base URL or the key cannot be used. The text holds neither.
     """
-
-    def __init__(
-        self, base_url: str, headers: Mapping[str, str], *, pool_size: int, now: Clock = utc_now
-    ) -> None:
-        if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
-            raise ValueError("a header must be printable ASCII")
-        self._pool, self._prefix = open_pool(base_url, pool_size=pool_size)
-        self._headers = dict(headers)
-        self._now = now
-
-    def exchange(self, method: str, path: str, body: bytes | None, *, timeout_s: float) -> Reply:
-        """Send one request, once. It ends within about `timeout_s` (see `bounded_pool` for what is not bounded).
-
-        Raises:
-            RetryLater, Park: See the module's table.
-        """
-        if timeout_s <= 0:
-            raise VendorUnavailable(VENDOR, "no time left to send", may_have_arrived=False)
-        began_s = monotonic()
-        try:
-            response = self._pool.urlopen(
-                method,
-                self._prefix + path,
-                body=body,
-                headers=self._headers,
-                retries=False,
-                assert_same_host=False,
-                timeout=urllib3.Timeout(total=timeout_s),
-                preload_content=False,
-                decode_content=False,
-            )
-            if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-                raise self._error(response)
-            content = _read(response)
-        except urllib3.exceptions.HTTPError as error:
-            # Not chained: the library's text may quote the vendor's bytes.
-            raise _unavailable(error) from None
-        return Reply(status=response.status, body=content, latency_s=monotonic() - began_s)
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.close()
-
-    def _error(self, response: urllib3.BaseHTTPResponse) -> ClearanceError:
-        status, retry_after = response.status, response.headers.get("Retry-After")
-        # To the end, so that the connection can be used again; the status counts, however the body ends.
-        with suppress(urllib3.exceptions.HTTPError):
-            _read(response)
-        retry_after_s = None if retry_after is None else _seconds(retry_after, self._now())
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return VendorThrottled(VENDOR, retry_after_s=retry_after_s)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            unavailable = VendorUnavailable(VENDOR, f"{status} from the vendor", status=status)
-            unavailable.retry_after_s = retry_after_s
-            return unavailable
-        if status in CREDENTIAL_STATUSES:
-            return VendorCredentialsRefused(VENDOR, status)
-        return VendorRefused(VENDOR, status)
-
-
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    """The whole body, as it was sent. The last, empty read is where a reply that is cut short shows itself."""
-    content = b""
-    while part := response.read(MAX_REPLY_BYTES + 1 - len(content)):
-        content += part
-        if len(content) > MAX_REPLY_BYTES:
-            response.close()
-            raise urllib3.exceptions.ProtocolError("too long a reply")
-    return content
-
-
-def _unavailable(error: Exception) -> VendorUnavailable:
-    if isinstance(error, NewConnectionError | ConnectTimeoutError):
-        return VendorUnavailable(VENDOR, "no connection", may_have_arrived=False)
-    if isinstance(error, ReadTimeoutError):
-        return VendorUnavailable(VENDOR, "no answer in time")
-    if isinstance(error, SSLError) and isinstance(error.args[0], SSLCertVerificationError):
-        return VendorUnavailable(VENDOR, "certificate not trusted", may_have_arrived=False)
-    return VendorUnavailable(VENDOR, f"exchange broken ({type(error).__name__})")
-
-
-def _seconds(retry_after: str, now: datetime) -> float | None:
-    """Seconds to wait, 0 to a day; None if it says neither seconds nor a date. Source: RFC 9110, 10.2.3."""
-    text = retry_after.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST_RETRY_AFTER_S)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    # A date with zone -0000 comes without one, and means UTC.
-    left_s = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(0.0, left_s), LONGEST_RETRY_AFTER_S)
+    headers = {
+        "X-API-KEY": api_key,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "clearance",
+    }
+    return BoundedHttp(VENDOR, base_url, headers, pool_size=pool_size, now=now)

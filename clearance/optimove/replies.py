@@ -11,7 +11,8 @@ import orjson
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load
 
 from clearance.errors import VendorRefused
-from clearance.optimove.http import VENDOR, Reply
+from clearance.http.exchange import Reply
+from clearance.optimove.http import VENDOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

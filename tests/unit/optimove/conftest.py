@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.optimove.peer import Peer
+from tests.fakes.peer import Peer
 
 
 @pytest.fixture

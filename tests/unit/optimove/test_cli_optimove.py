@@ -6,7 +6,7 @@ import socket
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.optimove.peer import Answer, Peer, raw, reply
+from tests.fakes.peer import Answer, Peer, raw, reply
 from workers.commands.optimove import optimove
 
 pytestmark = pytest.mark.loopback

@@ -8,7 +8,7 @@ import pytest
 
 from clearance.errors import VendorRefused, VendorUnavailable
 from clearance.optimove.client import Listener, OptimoveClient, OptimovePaths, Webhook, WebhookSettings
-from tests.unit.optimove.peer import Peer, Request, hang, reply
+from tests.fakes.peer import Peer, Request, hang, reply
 
 pytestmark = pytest.mark.loopback
 

@@ -1,4 +1,4 @@
-"""How `clearance.optimove.bounded_pool` waits; `test_http` shows what that means for a whole exchange."""
+"""How `clearance.http.bounded_pool` waits; `test_exchange` shows what that means for a whole exchange."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from clearance.optimove.bounded_pool import _BoundedReply
+from clearance.http.bounded_pool import _BoundedReply
 
 HOUR_S = 3600.0
 

@@ -1,4 +1,4 @@
-"""A vendor on loopback that answers as a test tells it to: also late, half, slowly, or not at all.
+"""An HTTP server on loopback that answers as a test tells it to: also late, half, slowly, or not at all.
 
 One answer serves one request, in order; when none is left, 200 without a body. Nothing waits longer than `stop`.
 """

@@ -1,4 +1,4 @@
-"""What `clearance.optimove.http` makes of whatever the other side does."""
+"""What `clearance.http.exchange` makes of whatever the other side does."""
 
 import shutil
 import socket
@@ -20,9 +20,9 @@ from clearance.errors import (
     VendorThrottled,
     VendorUnavailable,
 )
-from clearance.optimove.http import OptimoveHttp, _seconds
+from clearance.http.exchange import BoundedHttp, ReplyTooLong, _seconds
+from tests.fakes.peer import Answer, Peer, hang, raw, reply, reset, trickle
 from tests.services import service_required
-from tests.unit.optimove.peer import Answer, Peer, hang, raw, reply, reset, trickle
 
 pytestmark = pytest.mark.loopback
 
@@ -32,21 +32,21 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n"
 
 
 @pytest.fixture
-def http(peer: Peer) -> Iterator[OptimoveHttp]:
+def http(peer: Peer) -> Iterator[BoundedHttp]:
     http = http_to(peer.url)
     yield http
     http.close()
 
 
-def http_to(url: str) -> OptimoveHttp:
-    return OptimoveHttp(url, {"X-API-KEY": "key"}, pool_size=2, now=lambda: NOW)
+def http_to(url: str) -> BoundedHttp:
+    return BoundedHttp("somebody", url, {"X-API-KEY": "key"}, pool_size=2, now=lambda: NOW)
 
 
-def post(http: OptimoveHttp, timeout_s: float = 2.0) -> bytes:
+def post(http: BoundedHttp, timeout_s: float = 2.0) -> bytes:
     return http.exchange("POST", "/path", b"{}", timeout_s=timeout_s).body
 
 
-def failure(http: OptimoveHttp, timeout_s: float = 2.0) -> ClearanceError:
+def failure(http: BoundedHttp, timeout_s: float = 2.0) -> ClearanceError:
     with pytest.raises(ClearanceError) as caught:
         post(http, timeout_s)
     assert "canary" not in str(caught.value)
@@ -54,13 +54,13 @@ def failure(http: OptimoveHttp, timeout_s: float = 2.0) -> ClearanceError:
     return caught.value
 
 
-def unavailable(http: OptimoveHttp, timeout_s: float = 2.0) -> VendorUnavailable:
+def unavailable(http: BoundedHttp, timeout_s: float = 2.0) -> VendorUnavailable:
     error = failure(http, timeout_s)
     assert isinstance(error, VendorUnavailable)
     return error
 
 
-def test_a_success_is_given_with_status_body_and_latency(http: OptimoveHttp, peer: Peer) -> None:
+def test_a_success_is_given_with_status_body_and_latency(http: BoundedHttp, peer: Peer) -> None:
     peer.answers(reply(202, b'{"a": 1}'))
     began_s = monotonic()
     got = http.exchange("POST", "/path", b'{"sent": 1}', timeout_s=2.0)
@@ -76,7 +76,7 @@ def test_the_path_of_the_base_url_comes_first(peer: Peer) -> None:
     assert peer.requests[0].path == "/tenant/path"
 
 
-def test_connections_are_kept(http: OptimoveHttp, peer: Peer) -> None:
+def test_connections_are_kept(http: BoundedHttp, peer: Peer) -> None:
     peer.answers(reply(200, b"{}"), reply(404, b"{}"), reply(500, b"{}"), reply(200))
     post(http)
     failure(http)
@@ -86,7 +86,7 @@ def test_connections_are_kept(http: OptimoveHttp, peer: Peer) -> None:
 
 
 def test_a_connection_that_the_vendor_closed_before_is_replaced_unnoticed(
-    http: OptimoveHttp, peer: Peer
+    http: BoundedHttp, peer: Peer
 ) -> None:
     peer.answers(reply(200, ends=True))
     post(http)
@@ -96,7 +96,7 @@ def test_a_connection_that_the_vendor_closed_before_is_replaced_unnoticed(
 
 
 def test_a_kept_connection_that_closes_on_the_request_is_not_tried_again(
-    http: OptimoveHttp, peer: Peer
+    http: BoundedHttp, peer: Peer
 ) -> None:
     peer.answers(reply(200), raw(b""))
     post(http)
@@ -134,7 +134,7 @@ def test_a_name_that_is_not_resolved_certainly_did_not_arrive(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0])
-def test_without_time_nothing_is_sent(http: OptimoveHttp, peer: Peer, timeout_s: float) -> None:
+def test_without_time_nothing_is_sent(http: BoundedHttp, peer: Peer, timeout_s: float) -> None:
     assert not unavailable(http, timeout_s).may_have_arrived
     assert peer.requests == []
 
@@ -160,7 +160,7 @@ def test_without_time_nothing_is_sent(http: OptimoveHttp, peer: Peer, timeout_s:
     ],
     ids=range(15),
 )
-def test_an_exchange_that_breaks_may_have_arrived(http: OptimoveHttp, peer: Peer, answer: Answer) -> None:
+def test_an_exchange_that_breaks_may_have_arrived(http: BoundedHttp, peer: Peer, answer: Answer) -> None:
     peer.answers(answer)
     error = unavailable(http)
     assert error.may_have_arrived
@@ -180,7 +180,7 @@ def test_an_exchange_that_breaks_may_have_arrived(http: OptimoveHttp, peer: Peer
     ],
     ids=["silence", "status", "headers", "body", "chunks", "continues"],
 )
-def test_silence_and_trickling_end_with_the_timeout(http: OptimoveHttp, peer: Peer, answer: Answer) -> None:
+def test_silence_and_trickling_end_with_the_timeout(http: BoundedHttp, peer: Peer, answer: Answer) -> None:
     peer.answers(answer)
     began_s = monotonic()
     error = unavailable(http, timeout_s=0.15)
@@ -191,14 +191,14 @@ def test_silence_and_trickling_end_with_the_timeout(http: OptimoveHttp, peer: Pe
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
-def test_a_5xx_is_unavailable_with_its_status(http: OptimoveHttp, peer: Peer, status: int) -> None:
+def test_a_5xx_is_unavailable_with_its_status(http: BoundedHttp, peer: Peer, status: int) -> None:
     peer.answers(reply(status, CANARY, {"Retry-After": "7"}))
     error = unavailable(http)
     assert (error.status, error.may_have_arrived, error.retry_after_s) == (status, True, 7.0)
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_bad_key_is_credentials_refused(http: OptimoveHttp, peer: Peer, status: int) -> None:
+def test_a_bad_key_is_credentials_refused(http: BoundedHttp, peer: Peer, status: int) -> None:
     peer.answers(reply(status, CANARY))
     error = failure(http)
     assert isinstance(error, VendorCredentialsRefused)
@@ -207,7 +207,7 @@ def test_a_bad_key_is_credentials_refused(http: OptimoveHttp, peer: Peer, status
 
 @pytest.mark.parametrize("status", [301, 304, 307, 400, 404, 409, 422])
 def test_other_answers_are_refusals_and_nothing_is_followed(
-    http: OptimoveHttp, peer: Peer, status: int
+    http: BoundedHttp, peer: Peer, status: int
 ) -> None:
     peer.answers(reply(status, b"" if status == 304 else CANARY, {"Location": "/elsewhere"}))
     error = failure(http)
@@ -235,7 +235,7 @@ def test_other_answers_are_refusals_and_nothing_is_followed(
     ],
 )
 def test_a_429_is_throttled_with_the_wait_that_was_asked_for(
-    http: OptimoveHttp, peer: Peer, retry_after: str | None, expected_s: float | None
+    http: BoundedHttp, peer: Peer, retry_after: str | None, expected_s: float | None
 ) -> None:
     peer.answers(reply(429, CANARY, {} if retry_after is None else {"Retry-After": retry_after}))
     error = failure(http)
@@ -252,7 +252,28 @@ def test_any_retry_after_is_a_wait_of_at_most_a_day_or_none(text: str) -> None:
     assert wait_s is None or 0 <= wait_s <= 86_400
 
 
-def test_a_status_counts_however_its_body_ends(http: OptimoveHttp, peer: Peer) -> None:
+def test_an_error_names_whom_it_is_about(http: BoundedHttp, peer: Peer) -> None:
+    peer.answers(reply(500), reply(429), reply(401), reply(404), reset)
+    assert all(str(failure(http)).startswith("somebody: ") for _ in range(5))
+
+
+def test_too_long_a_reply_is_told_from_one_that_breaks_and_costs_the_connection(peer: Peer) -> None:
+    http = BoundedHttp("somebody", peer.url, {}, pool_size=1, max_reply_bytes=10)
+    peer.answers(reply(200, b"a" * 10), reply(200, b"a" * 1000), reset)
+    assert post(http) == b"a" * 10
+    assert isinstance(failure(http), ReplyTooLong)
+    assert not isinstance(failure(http), ReplyTooLong)
+    assert [request.connection for request in peer.requests] == [1, 1, 2]
+
+
+def test_a_header_of_one_request_wins_and_is_gone_with_the_next(http: BoundedHttp, peer: Peer) -> None:
+    http.exchange("POST", "/path", b"", timeout_s=2.0, headers={"X-API-KEY": "other", "X-One": "1"})
+    post(http)
+    seen = [(request.headers["x-api-key"], request.headers.get("x-one")) for request in peer.requests]
+    assert seen == [("other", "1"), ("key", None)]
+
+
+def test_a_status_counts_however_its_body_ends(http: BoundedHttp, peer: Peer) -> None:
     peer.answers(raw(b"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\nContent-Length: 9\r\n\r\nabc"))
     error = failure(http)
     assert isinstance(error, VendorThrottled)
@@ -272,7 +293,7 @@ def test_a_base_url_that_cannot_be_used_is_refused_without_being_repeated(url: s
 @pytest.mark.parametrize("key", ["", "canary\r\nX: y", "canary\n", "canary\u00fc", "canary\0"])
 def test_a_key_that_no_header_can_carry_is_refused_without_being_repeated(key: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII") as caught:
-        OptimoveHttp("http://127.0.0.1:1", {"X-API-KEY": key}, pool_size=1)
+        BoundedHttp("somebody", "http://127.0.0.1:1", {"X-API-KEY": key}, pool_size=1)
     assert "canary" not in str(caught.value)
 
 
