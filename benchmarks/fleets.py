@@ -133,7 +133,7 @@ def clearance_environment(*, broker_url: str, sandbox_url: str, ledger: Path, po
         "CLEARANCE_OPTIMOVE_BASE_URL": sandbox_url,
         "CLEARANCE_OPTIMOVE_API_KEY": API_KEY,
         "CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS": SECRET,
-        "CLEARANCE_MINIMAL_POLICY": "attribute:self_excluded=false",
+        "CLEARANCE_RULES_PATH": str(Path(__file__).with_name("rules.toml")),
         "CLEARANCE_LOG_FORMAT": "json",
     }
 

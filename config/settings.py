@@ -236,6 +236,11 @@ def unknown_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))
 
 
+def named_secret(name: str) -> str | None:
+    """The variable that a rules file names as `env:NAME`, without our prefix; None when it is unset or blank."""
+    return os.environ.get(name, "").strip() or None
+
+
 def variable(item: Field[Any]) -> str:
     """The environment variable of one field of `Settings`."""
     return PREFIX + item.name.upper()

@@ -21,7 +21,7 @@ from tests.system.processes import Child, free_port, until
 
 SECRET = "fleet-secret"
 API_KEY = "sandbox-api-key"
-APPROVED_COUNTRY = "DE"
+APPROVED_COUNTRY = "DE"  # by rules.toml, in this directory
 # More than the vendor's usual 5 s, so that a test chooses the deadline by the window of its notifications.
 LONGEST_WINDOW_MS = 12_000
 _APPROVAL = "triggered-approval"
@@ -40,6 +40,7 @@ class FleetPlan:
     broker_binary: str = ""
     workers: int = 2
     guardians: int = 2
+    rules: Path = Path(__file__).with_name("rules.toml")
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -321,7 +322,7 @@ class Fleet:
             "CLEARANCE_OPTIMOVE_BASE_URL": self.sandbox_url,
             "CLEARANCE_OPTIMOVE_API_KEY": API_KEY,
             "CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS": SECRET,
-            "CLEARANCE_MINIMAL_POLICY": f"attribute:country={APPROVED_COUNTRY}",
+            "CLEARANCE_RULES_PATH": str(self.plan.rules),
             "CLEARANCE_TRIGGERED_TIMEOUT_MS": str(LONGEST_WINDOW_MS),
             "CLEARANCE_LOG_FORMAT": "json",
             "CLEARANCE_STATE_DIR": str(self.directory),

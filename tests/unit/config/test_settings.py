@@ -55,7 +55,7 @@ def test_a_blank_variable_counts_as_unset(given, blank: str) -> None:
 
 
 def test_all_problems_are_reported_at_once_in_the_order_of_their_names(given) -> None:
-    given(TRIGGERED_THREADS="many", INGEST_PORT="70000", LOG_LEVEL="LOUD", MINIMAL_POLICY="maybe")
+    given(TRIGGERED_THREADS="many", INGEST_PORT="70000", LOG_LEVEL="LOUD", RULES_LOOK_EVERY_S="0")
 
     with pytest.raises(SettingsError) as caught:
         settings.load()
@@ -63,7 +63,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_names(given) ->
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
         "CLEARANCE_INGEST_PORT",
         "CLEARANCE_LOG_LEVEL",
-        "CLEARANCE_MINIMAL_POLICY",
+        "CLEARANCE_RULES_LOOK_EVERY_S",
         "CLEARANCE_TRIGGERED_THREADS",
     ]
 
@@ -86,8 +86,6 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_names(given) ->
         ("OPTIMOVE_API_KEY", "hunter2\n", "white space"),
         ("OPTIMOVE_WEBHOOKS_PATH", "hunter2", "begins with a slash"),
         ("FLOWER_PASSWORD", " hunter2", "white space"),
-        ("MINIMAL_POLICY", "attribute:hunter2", "`attribute:NAME=VALUE`"),
-        ("MINIMAL_POLICY", "approve\nhunter2", "`attribute:NAME=VALUE`"),
         ("OPTIMOVE_SIGNATURE_MODE", "hunter2", "raw, minified"),
         ("INGEST_PORT", "hunter2", "integer"),
         ("ETA_WINDOW_S", "nan", "not permitted"),
@@ -118,7 +116,6 @@ def test_a_wrong_value_is_told_by_its_name_and_never_repeated(
         ("BROKER_URL", "amqps://broker.example"),
         ("LEDGER_URL", "sqlite:////srv/clearance.db"),
         ("LEDGER_URL", "postgresql://user@[::1]:5432/clearance?sslmode=require"),
-        ("MINIMAL_POLICY", "attribute:Tier=gold=1"),
         ("OPTIMOVE_BASE_URL", "http://127.0.0.1:9100/prefix"),
     ],
 )
