@@ -75,7 +75,7 @@ class Judge:
     ) -> list[Judged]:
         """One judgement a customer, in their order."""
         outside = self._outside(campaign)
-        if not outside:
+        if not outside or not customers:
             return [Judged(decision=decision) for decision in self.engine.decide_many(campaign, customers)]
         question = Question(campaign=campaign, customers=customers, ends_at=ends_at, occasion=occasion)
         last = [check_id for check_id in outside if self._is_asked_last(check_id)]
