@@ -95,6 +95,8 @@ class TriggeredIntake:
             signed_at=notification.signed_at,
             deadline_at=deadline_at,
             body=body,
+            series_id=notification.campaign.series_id or None,
+            occurrence_id=notification.campaign.occurrence_id or None,
             obligation=Obligation(
                 obligation_id=ObligationId(f"triggered.approve:{notification_id}"),
                 lane=Lane.TRIGGERED,

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from clearance.decisions.decision import Decision
 from clearance.ledger.insert_new import insert_new
-from clearance.ledger.tables import approvals, decisions
+from clearance.ledger.tables import approvals, decision_inputs, decisions
+
+_Key = tuple[str, str]
 
 
 class Answer(StrEnum):
@@ -23,13 +26,24 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDecision:
-    """A decision about one customer. `subject` is what was asked: a notification, a send group."""
+    """A decision about one customer. `subject` is what was asked: a notification, a send group.
+
+    Attributes:
+        inputs: What it was made from (`clearance.decisions.inputs`), to be kept under retention; None for its digest
+            alone.
+    """
 
     subject: str
     customer_id: str
     decision: Decision
     inputs_digest: str
     decided_at: datetime
+    inputs: bytes | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What there is one decision for."""
+        return self.subject, self.customer_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,23 +63,46 @@ class NewApproval:
 
 def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
     """Keep the decisions. The first one about a subject and customer stands: a repeat changes nothing."""
+    stand_many(connection, items)
+
+
+def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Decision]:
+    """Keep the decisions, and give for each the one that stands: the first about its subject and customer.
+
+    Of several processes that decide the same, one is first, and the others are told what it decided.
+    """
     if not items:
-        return
+        return []
     # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
-    in_order = sorted(items, key=lambda item: (item.subject, item.customer_id))
-    rows = [
-        {
-            "subject": item.subject,
-            "customer_id": item.customer_id,
-            "approved": item.decision.approved,
-            "reasons": json.dumps(item.decision.reasons),
-            "rules_version": item.decision.rules_version,
-            "inputs_digest": item.inputs_digest,
-            "decided_at": item.decided_at,
-        }
-        for item in in_order
-    ]
-    connection.execute(_INSERT_DECISION, rows)
+    in_order = sorted(items, key=lambda item: item.key)
+    inserted = connection.execute(_INSERT_DECISION, [_row(item) for item in in_order]).rowcount
+    if inserted == len(items):
+        _keep_inputs(connection, in_order)
+        return [item.decision for item in items]
+    standing = _standing(connection, items)
+    # What was kept must be what the decision that stands was made from.
+    _keep_inputs(
+        connection, [item for item in in_order if standing[item.key].inputs_digest == item.inputs_digest]
+    )
+    return [decision_of(standing[item.key]) for item in items]
+
+
+def decisions_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Decision]:
+    """What was decided about each of `subjects` that has one customer."""
+    if not subjects:
+        return {}
+    rows = connection.execute(_SELECT_ABOUT, {"subjects": list(subjects)})
+    return {row.subject: decision_of(row) for row in rows}
+
+
+def decision_of(row: Row[Any]) -> Decision:
+    """The decision that a row of the table says."""
+    return Decision(
+        approved=row.approved,
+        reasons=tuple(json.loads(row.reasons)),
+        rules_version=row.rules_version,
+        policy=row.policy or "",
+    )
 
 
 def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> None:
@@ -96,6 +133,42 @@ def unconfirmed_subjects(connection: Connection, subjects: Sequence[str]) -> set
     return set(connection.execute(_SELECT_UNCONFIRMED, {"subjects": list(subjects)}).scalars())
 
 
+def _row(item: NewDecision) -> dict[str, object]:
+    return {
+        "subject": item.subject,
+        "customer_id": item.customer_id,
+        "approved": item.decision.approved,
+        "reasons": json.dumps(item.decision.reasons),
+        "rules_version": item.decision.rules_version,
+        "inputs_digest": item.inputs_digest,
+        "decided_at": item.decided_at,
+        "policy": item.decision.policy,
+    }
+
+
+def _standing(connection: Connection, items: Sequence[NewDecision]) -> dict[_Key, Row[Any]]:
+    asked = {
+        "subjects": sorted({item.subject for item in items}),
+        "customer_ids": sorted({item.customer_id for item in items}),
+    }
+    return {(row.subject, row.customer_id): row for row in connection.execute(_SELECT_STANDING, asked)}
+
+
+def _keep_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
+    rows = [
+        {
+            "subject": item.subject,
+            "customer_id": item.customer_id,
+            "inputs": item.inputs,
+            "recorded_at": item.decided_at,
+        }
+        for item in items
+        if item.inputs is not None
+    ]
+    if rows:
+        connection.execute(_INSERT_INPUTS, rows)
+
+
 _SELECT_UNCONFIRMED = (
     select(approvals.c.subject)
     .where(
@@ -104,5 +177,12 @@ _SELECT_UNCONFIRMED = (
     )
     .distinct()
 )
+_SELECT_ABOUT = select(decisions).where(decisions.c.subject.in_(bindparam("subjects", expanding=True)))
+# Every subject with every customer, which is more than was asked; but both columns of the key find their rows.
+_SELECT_STANDING = select(decisions).where(
+    decisions.c.subject.in_(bindparam("subjects", expanding=True)),
+    decisions.c.customer_id.in_(bindparam("customer_ids", expanding=True)),
+)
+_INSERT_INPUTS = insert_new(decision_inputs)
 _INSERT_DECISION = insert_new(decisions)
 _INSERT_APPROVAL = insert_new(approvals)

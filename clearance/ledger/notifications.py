@@ -20,7 +20,12 @@ TRIGGERED = "triggered"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNotification:
-    """A notification that was verified and validated. `body` is what the vendor sent, byte for byte."""
+    """A notification that was verified and validated.
+
+    Attributes:
+        body: What the vendor sent, byte for byte.
+        series_id, occurrence_id: Which campaign it is about, for whoever asks later; None where the vendor is silent.
+    """
 
     notification_id: str
     kind: str
@@ -31,6 +36,8 @@ class NewNotification:
     deadline_at: datetime
     body: bytes
     obligation: Obligation
+    series_id: str | None = None
+    occurrence_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,8 @@ def _row(item: NewNotification) -> dict[str, object]:
         "signed_at": item.signed_at,
         "deadline_at": item.deadline_at,
         "body": item.body,
+        "series_id": item.series_id,
+        "occurrence_id": item.occurrence_id,
     }
 
 

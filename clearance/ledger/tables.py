@@ -1,7 +1,8 @@
 """Which tables the ledger has: the schema as SQLAlchemy sees it; the migrations make it so.
 
 Times are aware UTC datetimes in the code, `timestamptz` in PostgreSQL and sortable UTC text in SQLite.
-Personal data: `notifications.body` (emptied when its obligation is done) and customer ids.
+Personal data: `notifications.body` (emptied when its obligation is done), `decision_inputs.inputs` (kept only under
+`record_inputs = true`, removed by `clearance purge`) and customer ids.
 """
 
 from datetime import UTC, datetime
@@ -64,7 +65,11 @@ notifications = Table(
     Column("signed_at", UtcDateTime),
     Column("deadline_at", UtcDateTime, nullable=False),
     Column("body", LargeBinary),
+    Column("series_id", Text),
+    Column("occurrence_id", Text),
     UniqueConstraint("vendor_id", "kind"),
+    # Ids are sorted by time: the newest about a customer are found without reading the others.
+    Index("ix_notifications_customer_id", "customer_id", "id"),
 )
 
 # Literal text: SQLite uses a partial index only for a query that states its condition word for word.
@@ -76,7 +81,7 @@ obligations = Table(
     Column("id", String(96), primary_key=True),
     Column("lane", String(16), nullable=False),
     Column("task", String(64), nullable=False),
-    Column("subject", String(64), nullable=False),
+    Column("subject", String(64), nullable=False, index=True),
     Column("state", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("run_at", UtcDateTime, nullable=False),
@@ -104,7 +109,20 @@ decisions = Table(
     Column("rules_version", String(64), nullable=False),
     Column("inputs_digest", String(64), nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
+    Column("policy", Text),
     PrimaryKeyConstraint("subject", "customer_id"),
+)
+
+decision_inputs = Table(
+    "decision_inputs",
+    metadata,
+    Column("subject", String(64), nullable=False),
+    Column("customer_id", String(256), nullable=False),
+    Column("inputs", LargeBinary, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("subject", "customer_id"),
+    # With the key: what is read in portions goes on after the last row of the one before.
+    Index("ix_decision_inputs_recorded_at", "recorded_at", "subject", "customer_id"),
 )
 
 approvals = Table(
@@ -142,4 +160,44 @@ rejections = Table(
     Column("reason", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("body_bytes", Integer, nullable=False),
+)
+
+rule_sets = Table(
+    "rule_sets",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+)
+
+rules_in_force = Table(
+    "rules_in_force",
+    metadata,
+    Column("process", String(256), primary_key=True),
+    Column("lane", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("loaded_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("problem", Text),
+)
+
+# Numbered by the database: of two hosts whose clocks differ, the later request is still the newer one.
+rules_reloads = Table(
+    "rules_reloads",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("asked_by", String(64), nullable=False),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("list_name", String(64), nullable=False),
+    Column("customer_id", String(256), nullable=False, index=True),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("added_by", String(64), nullable=False),
+    Column("note", Text),
+    Column("until", UtcDateTime),
+    PrimaryKeyConstraint("list_name", "customer_id"),
 )

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from clearance.decisions.decision import Decision
 from clearance.ledger import notifications, obligations
 from clearance.ledger.decisions import (
     NewApproval,
     NewDecision,
+    decisions_about,
     record_approvals,
     record_decisions,
     unconfirmed_subjects,
@@ -22,11 +24,13 @@ class ClaimedNotification:
 
     Attributes:
         was_unconfirmed: A call of an earlier attempt may have been taken: its answer did not arrive.
+        decision: What an earlier attempt decided, which stands; None when none did.
     """
 
     claimed: Claimed
     body: bytes
     was_unconfirmed: bool
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,13 @@ def claim_many(
     # Only a repeated attempt can have an earlier one: the usual claim asks nothing more.
     repeated = [claimed.subject for claimed in claims if claimed and claimed.attempt > 1]
     unconfirmed = unconfirmed_subjects(connection, repeated)
+    decided = decisions_about(connection, repeated)
     return [
         ClaimedNotification(
             claimed=claimed,
             body=body_by_id[claimed.subject] or b"",
             was_unconfirmed=claimed.subject in unconfirmed,
+            decision=decided.get(claimed.subject),
         )
         if claimed
         else None

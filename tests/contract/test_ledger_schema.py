@@ -43,7 +43,11 @@ def test_the_migrated_tables_are_those_that_the_code_believes_in(empty_url: str)
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
         indexes = {index["name"] for index in inspect(connection).get_indexes("obligations")}
-    assert indexes == {"ix_obligations_publish", "ix_obligations_deadline"}
+    assert indexes == {
+        "ix_obligations_publish",
+        "ix_obligations_deadline",
+        "ix_obligations_subject",
+    }
     ledger.close()
 
 
