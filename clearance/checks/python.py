@@ -120,7 +120,7 @@ class PythonAsks:
     def ask(self, question: Question) -> Sequence[Verdict]:
         """See `AsksOutside.ask`; only its end cannot be kept when the operator's function does not return."""
         if self._clock() >= question.ends_at:
-            return self._failed_all(question, "late")
+            return self._failed_all(question, "no_time")
         try:
             verdicts = self._answered(question)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything

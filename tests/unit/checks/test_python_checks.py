@@ -211,7 +211,7 @@ def test_with_no_time_left_nobody_is_asked(clock: ManualClock) -> None:
     asked = Asked(CHECK, never, clock)
 
     assert asked(in_s=0) == [FAILED, FAILED]
-    assert asked.metrics.counted("check_failures_total", check="fraud", why="late") == 1
+    assert asked.metrics.counted("check_failures_total", check="fraud", why="no_time") == 1
 
 
 @pytest.mark.parametrize(
