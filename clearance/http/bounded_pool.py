@@ -19,7 +19,8 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util import parse_url
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
 
 
 class _BoundedStream(io.RawIOBase):
@@ -93,7 +94,10 @@ def open_pool(base_url: str, *, pool_size: int) -> tuple[HTTPConnectionPool, str
     Raises:
         ValueError: The URL is not `http(s)://host[:port][/path]`. Correct the setting.
     """
-    url = parse_url(base_url)
+    try:
+        url = parse_url(base_url)
+    except LocationParseError:  # its text holds the URL
+        url = Url()
     if url.scheme not in {"http", "https"} or not url.host or url.auth or url.query or url.fragment:
         raise ValueError("must be http(s)://host[:port][/path]")
     path = (url.path or "").rstrip("/")

@@ -21,6 +21,7 @@ was read but not answered look the same (RFC 9112, section 9.3.1), so the caller
 Error texts never hold what the other side wrote: that may be a customer's id.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ from clearance.http.bounded_pool import open_pool
 
 MAX_REPLY_BYTES = 1 << 20  # vendors answer approvals and webhooks in a few hundred
 LONGEST_RETRY_AFTER_S = 86_400.0  # who means longer than a day is misread, or misconfigured
+# Source: RFC 9110, 5.6.2.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 CREDENTIAL_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -88,6 +91,8 @@ class BoundedHttp:
     ) -> None:
         if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
             raise ValueError("a header must be printable ASCII")
+        if not all(map(_HEADER_NAME.fullmatch, headers)):
+            raise ValueError("a header's name must be a token")
         self._destination = destination
         self._pool, self._prefix = open_pool(base_url, pool_size=pool_size)
         self._headers = dict(headers)

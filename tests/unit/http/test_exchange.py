@@ -282,7 +282,17 @@ def test_a_status_counts_however_its_body_ends(http: BoundedHttp, peer: Peer) ->
 
 @pytest.mark.parametrize(
     "url",
-    ["", "optimove", "ftp://h", "//h", "http://", "http://user:canary@h", "http://h?canary=1", "http://h#c"],
+    [
+        "",
+        "optimove",
+        "ftp://h",
+        "//h",
+        "http://",
+        "http://user:canary@h",
+        "http://h?canary=1",
+        "http://h#c",
+        "http://h:canary",
+    ],
 )
 def test_a_base_url_that_cannot_be_used_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="http") as caught:
