@@ -49,7 +49,7 @@ POLICY_VARIABLES: Mapping[str, Kind] = {
     "trigger_name": Kind.STRING,
 }
 
-_TYPE_BY_KIND = {
+TYPE_BY_KIND = {
     Kind.STRING: cel.Type.STRING,
     Kind.INT: cel.Type.INT,
     Kind.DOUBLE: cel.Type.DOUBLE,
@@ -57,7 +57,8 @@ _TYPE_BY_KIND = {
     Kind.STRINGS: cel.Type.List(cel.Type.STRING),
 }
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PLACE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+# At the start of a line: what is quoted from the expression begins with a bar.
+_PLACE = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)", re.MULTILINE)
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
@@ -67,10 +68,20 @@ class ExpressionError(Exception):
     Attributes:
         line, column: Where in the expression, from 1; None when the engine does not say.
         undeclared: The name that nobody declared, if that is what is wrong.
+        further: What else is wrong with it, in its order. Empty for an expression without syntax: all but the first
+            would be guesses.
     """
 
-    def __init__(self, told: str, *, line: int | None = None, column: int | None = None) -> None:
+    def __init__(
+        self,
+        told: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        further: "tuple[ExpressionError, ...]" = (),
+    ) -> None:
         super().__init__(told)
+        self.further = further
         self.told = told
         self.line = line
         self.column = column
@@ -119,8 +130,24 @@ def compile_condition(text: str, kind_by_name: Mapping[str, Kind]) -> Condition:
     return Condition(text, kind_by_name)
 
 
+def is_usable_name(name: str) -> bool:
+    """Whether an expression can use a variable of this name: `true`, `in`, `int` and `package` it cannot.
+
+    Names that begin with `__` belong to the engine.
+    """
+    if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
+        return False
+    try:
+        program = cel.NewEnv(variables={name: cel.Type.STRING}).compile(name)
+        return bool(program.eval(data={name: "text"}).plain_value() == "text")
+    except Exception:  # noqa: BLE001 - the engine raises RuntimeError with all in its text
+        return False
+
+
 def _compiled(text: str, kind_by_name: Mapping[str, Kind]) -> Any:
-    env = cel.NewEnv(variables={name: _TYPE_BY_KIND[kind] for name, kind in kind_by_name.items()})
+    # Names that the text does not mention change nothing, and each costs time.
+    mentioned = kind_by_name.keys() & set(_IDENTIFIER.findall(text))
+    env = cel.NewEnv(variables={name: TYPE_BY_KIND[kind_by_name[name]] for name in sorted(mentioned)})
     try:
         program = env.compile(text)
     except Exception as error:  # noqa: BLE001 - the engine raises RuntimeError with all in its text
@@ -131,9 +158,17 @@ def _compiled(text: str, kind_by_name: Mapping[str, Kind]) -> Any:
 
 
 def _error(told: str) -> ExpressionError:
-    found = _PLACE.search(told)
-    if found is None:
+    found = list(_PLACE.finditer(told))
+    if not found:
         return ExpressionError(told.rpartition(" [")[0].partition(": ")[2] or told)
+    first, *others = found
+    is_read = not first[3].startswith("Syntax error")
+    return _placed(first, tuple(_placed(other, ()) for other in others) if is_read else ())
+
+
+def _placed(found: re.Match[str], further: tuple[ExpressionError, ...]) -> ExpressionError:
     line, column = int(found[1]), int(found[2])
-    message = found[3].removesuffix(" (in container '')")
-    return ExpressionError(message, line=line if line > 0 else None, column=column if column > 0 else None)
+    message = found[3].removesuffix(" [INVALID_ARGUMENT]").removesuffix(" (in container '')")
+    return ExpressionError(
+        message, line=line if line > 0 else None, column=column if column > 0 else None, further=further
+    )
