@@ -11,8 +11,11 @@ from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
 from workers import collector
 from workers.commands.optimove import optimove
+from workers.commands.purge import purge
 from workers.commands.rejected import rejected
+from workers.commands.suppressions import suppressions
 from workers.commands.up import demo, flower, up
+from workers.commands.why import why
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -98,6 +101,9 @@ main.add_command(rejected)
 main.add_command(up)
 main.add_command(demo)
 main.add_command(flower)
+main.add_command(suppressions)
+main.add_command(why)
+main.add_command(purge)
 
 
 @main.group()
