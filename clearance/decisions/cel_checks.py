@@ -3,16 +3,28 @@
 In: customers and their campaign. Out: one verdict a customer, of all `cel` checks of the policy together. Nothing
 raises. A record is looked at before it is judged: an expression that refers to a value which is missing or malformed is
 not evaluated at all, because `true || missing` would be true.
+
+Customers who lack the same values are judged together, `columns.ROWS` at a time. What comes out is what each check says
+of each customer alone: where one evaluation of many fails, it is halved until the one who made it fail stands alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
+from clearance.decisions.columns import ROWS, Columns
 from clearance.decisions.decision import APPROVED, Campaign, Customer, Verdict
-from clearance.decisions.expressions import CHECK_VARIABLES, Condition, Kind, compile_condition
+from clearance.decisions.expressions import CHECK_VARIABLES, ExpressionError, Kind, compile_condition
 from clearance.decisions.rules import CelCheck, Otherwise
-from clearance.decisions.values import Unusable, convert
+from clearance.decisions.values import Unusable, convert_all
 
-Record = Mapping[str, object]
+ColumnByName = Mapping[str, Sequence[object]]
+Gaps = tuple[tuple[str, Unusable], ...]
+
+_OF_CAMPAIGN = ("is_control", "trigger_name")
+# How many combinations of missing values, and of answers, are remembered: far more than a healthy feed has.
+_REMEMBERED_MAX = 4096
+# Compiling pays once so many customers have lacked the same values.
+_COMPILE_AFTER_ROWS = 64
 
 
 class CompiledCheck:
@@ -20,31 +32,35 @@ class CompiledCheck:
 
     Attributes:
         names: What its expression refers to, in the order of declaration.
+        refused, failed: What it says when the expression is false, and when it cannot be evaluated.
     """
 
     def __init__(self, check: CelCheck, kind_by_name: Mapping[str, Kind]) -> None:
-        self.check = check
-        self.condition: Condition = compile_condition(check.expression, kind_by_name)
+        self.condition = compile_condition(check.expression, kind_by_name)
         self.names = tuple(name for name in kind_by_name if name in self.condition.names)
-        self._refused = Verdict(approved=False, reasons=(check.reason,))
-        self._failed = Verdict(approved=False, reasons=(f"ERROR:{check.id}",))
+        self.refused = Verdict(approved=False, reasons=(check.reason,))
+        self.failed = Verdict(approved=False, reasons=(f"ERROR:{check.id}",))
+        self._may_be_missing = check.when_missing is Otherwise.APPROVE
 
-    def judge(self, record: Record) -> Verdict:
-        """What it says of one record, whose values are converted or `Unusable`."""
-        gaps = [(name, record[name]) for name in self.names if isinstance(record[name], Unusable)]
-        if gaps:
-            return self._of_gaps(gaps)
-        found = self.condition.judge({name: record[name] for name in self.names})
-        if found is None:
-            return self._failed
-        return APPROVED if found else self._refused
+    def judge(self, columns: ColumnByName, row: int) -> bool | None:
+        """What its expression says of one customer who lacks nothing it refers to; None when it fails."""
+        return self.condition.judge({name: columns[name][row] for name in self.names})
 
-    def _of_gaps(self, gaps: Sequence[tuple[str, object]]) -> Verdict:
-        may_pass = self.check.when_missing is Otherwise.APPROVE
+    def of_gaps(self, gaps: Gaps) -> Verdict | None:
+        """What it says of a customer with these gaps; None when none of them matters to it."""
+        mine = [(name, gap) for name, gap in gaps if name in self.names]
+        if not mine:
+            return None
         return Verdict(
-            approved=may_pass and all(gap is Unusable.MISSING for _, gap in gaps),
-            reasons=tuple(f"{gap}:{name}" for name, gap in gaps),
+            approved=self._may_be_missing and all(gap is Unusable.MISSING for _, gap in mine),
+            reasons=tuple(f"{gap}:{name}" for name, gap in mine),
         )
+
+    def of_answer(self, answer: object) -> Verdict:
+        """What it says when its expression gave this answer."""
+        if answer is True:
+            return APPROVED
+        return self.refused if answer is False else self.failed
 
 
 class CelChecks:
@@ -52,28 +68,105 @@ class CelChecks:
 
     def __init__(self, checks: Sequence[CompiledCheck], kind_by_name: Mapping[str, Kind]) -> None:
         self._checks = checks
-        used = {name for check in checks for name in check.names}
-        self._kind_by_name = {name: kind for name, kind in kind_by_name.items() if name in used}
+        self._kind_by_name = kind_by_name
+        self._used = [name for name in kind_by_name if any(name in check.names for check in checks)]
+        self._alike_by_gaps: dict[Gaps, _Alike] = {(): _Alike(checks, (), kind_by_name)}
+        self._alike_by_gaps[()].compile()
 
     def verdicts(self, campaign: Campaign, customers: Sequence[Customer]) -> list[Verdict]:
         """One a customer, in their order."""
-        return [together(self._each(campaign, customer)) for customer in customers]
-
-    def _each(self, campaign: Campaign, customer: Customer) -> Iterator[Verdict]:
-        record = {
-            name: convert(_raw(name, campaign, customer), kind) for name, kind in self._kind_by_name.items()
+        columns = {
+            name: convert_all(_raw(name, campaign, customers), self._kind_by_name[name])
+            for name in self._used
         }
-        return (check.judge(record) for check in self._checks)
+        gaps_by_row: dict[int, Gaps] = {}
+        for name, column in columns.items():
+            for row in [row for row, value in enumerate(column) if type(value) is Unusable]:
+                gaps_by_row[row] = (*gaps_by_row.get(row, ()), (name, cast("Unusable", column[row])))
+        if not gaps_by_row:
+            return self._alike(()).verdicts(columns, range(len(customers)))
+        rows_by_gaps: dict[Gaps, list[int]] = {}
+        for row in range(len(customers)):
+            rows_by_gaps.setdefault(gaps_by_row.get(row, ()), []).append(row)
+        verdict_by_row: dict[int, Verdict] = {}
+        for gaps, rows in rows_by_gaps.items():
+            verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(columns, rows), strict=True))
+        return [verdict_by_row[row] for row in range(len(customers))]
+
+    def _alike(self, gaps: Gaps) -> "_Alike":
+        found = self._alike_by_gaps.get(gaps)
+        if found is None:
+            found = _Alike(self._checks, gaps, self._kind_by_name)
+            if len(self._alike_by_gaps) < _REMEMBERED_MAX:
+                self._alike_by_gaps[gaps] = found
+        return found
 
 
-def together(verdicts: Iterator[Verdict]) -> Verdict:
-    """Approved if all are; every reason once, in their order."""
-    each = list(verdicts)
-    reasons = tuple(dict.fromkeys(reason for verdict in each for reason in verdict.reasons))
-    return Verdict(approved=all(verdict.approved for verdict in each), reasons=reasons)
+class _Alike:
+    """Customers who lack the same values: some checks have their verdict by that, the others are evaluated."""
+
+    def __init__(self, checks: Sequence[CompiledCheck], gaps: Gaps, kind_by_name: Mapping[str, Kind]) -> None:
+        self._checks = checks
+        self._kind_by_name = kind_by_name
+        self._of_gaps = [check.of_gaps(gaps) for check in checks]
+        self._evaluated = [
+            check for check, verdict in zip(checks, self._of_gaps, strict=True) if verdict is None
+        ]
+        self._columns: Columns | None = None
+        self._rows_until_compiled = _COMPILE_AFTER_ROWS
+        self._verdict_by_answers: dict[tuple[object, ...], Verdict] = {}
+
+    def compile(self) -> None:
+        """Be ready for many. Where that is not possible, each is asked alone."""
+        self._rows_until_compiled = -1
+        try:
+            self._columns = Columns([check.condition for check in self._evaluated], self._kind_by_name)
+        except ExpressionError:
+            self._columns = None
+
+    def verdicts(self, columns: ColumnByName, rows: Sequence[int]) -> list[Verdict]:
+        """One for each of `rows`, in their order."""
+        if self._rows_until_compiled >= 0:
+            self._rows_until_compiled -= len(rows)
+            if self._rows_until_compiled < 0:
+                self.compile()
+        found: list[Verdict] = []
+        for start in range(0, len(rows), ROWS):
+            found += map(self._verdict, self._answers(columns, rows[start : start + ROWS]))
+        return found
+
+    def _answers(self, columns: ColumnByName, rows: Sequence[int]) -> Iterable[tuple[object, ...]]:
+        found = None if self._columns is None else self._columns.judge(columns, rows)
+        if found is not None:
+            return map(tuple, found)
+        if self._columns is None or len(rows) == 1:
+            return [tuple(check.judge(columns, row) for check in self._evaluated) for row in rows]
+        middle = len(rows) // 2
+        return [*self._answers(columns, rows[:middle]), *self._answers(columns, rows[middle:])]
+
+    def _verdict(self, answers: tuple[object, ...]) -> Verdict:
+        found = self._verdict_by_answers.get(answers)
+        if found is None:
+            found = self._together(answers)
+            if len(self._verdict_by_answers) < _REMEMBERED_MAX:
+                self._verdict_by_answers[answers] = found
+        return found
+
+    def _together(self, answers: Iterable[object]) -> Verdict:
+        left = iter(answers)
+        each = [
+            check.of_answer(next(left)) if verdict is None else verdict
+            for check, verdict in zip(self._checks, self._of_gaps, strict=True)
+        ]
+        return Verdict(
+            approved=all(verdict.approved for verdict in each),
+            reasons=tuple(dict.fromkeys(reason for verdict in each for reason in verdict.reasons)),
+        )
 
 
-def _raw(name: str, campaign: Campaign, customer: Customer) -> object:
-    if name not in CHECK_VARIABLES:
-        return customer.attributes.get(name)
-    return getattr(campaign if name in ("is_control", "trigger_name") else customer, name)
+def _raw(name: str, campaign: Campaign, customers: Sequence[Customer]) -> Sequence[object]:
+    if name in _OF_CAMPAIGN:
+        return [getattr(campaign, name)] * len(customers)
+    if name in CHECK_VARIABLES:
+        return [getattr(customer, name) for customer in customers]
+    return [customer.attributes.get(name) for customer in customers]

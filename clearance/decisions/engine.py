@@ -96,6 +96,8 @@ class Engine:
             return [policy] * len(customers)
         verdicts = self._cel_by_policy[policy.id].verdicts(campaign, customers)
         outside = self._outside_by_policy[policy.id]
+        if not outside:
+            return self._alone(policy, verdicts)
         told = [_NO_ANSWERS] * len(customers) if answers is None else answers
         return [
             self._together(policy, verdict, [_answer(check, answer) for check in outside])
@@ -122,6 +124,14 @@ class Engine:
         if isinstance(check, HttpCheck) and check.attributes is not None:
             return check.attributes
         return tuple(self.rules.kind_by_attribute) if isinstance(check, HttpCheck | PythonCheck) else ()
+
+    def _alone(self, policy: Policy, verdicts: Sequence[Verdict]) -> list[Decision]:
+        # Many customers share a verdict. To look it up by value would cost as much as to decide again.
+        verdict_by_identity = {id(verdict): verdict for verdict in verdicts}
+        decision_by_identity = {
+            identity: self._together(policy, verdict, ()) for identity, verdict in verdict_by_identity.items()
+        }
+        return [decision_by_identity[id(verdict)] for verdict in verdicts]
 
     def _together(self, policy: Policy, verdict: Verdict, answers: Sequence[Verdict]) -> Decision:
         each = [verdict, *answers]

@@ -1,4 +1,4 @@
-"""Can this expression be evaluated, and what does it say? The only module that knows the CEL engine.
+"""Can this expression be evaluated, and what does it say? With `columns`, all that knows the CEL engine.
 
 In: text, and the names that it may use with their kinds. Out: a `Condition`, which is true, false or fails, and never
 raises; or an `ExpressionError` that says where the text is wrong. The engine bounds size, depth and iterations, and its
