@@ -11,6 +11,7 @@ from clearance.sandbox.gate import Gate
 from clearance.sandbox.legacy import LegacyApi, dispatch
 from clearance.sandbox.limits import SlidingWindows
 from clearance.sandbox.options import SandboxOptions
+from clearance.sandbox.promotions import PromotionSystem
 from clearance.sandbox.sender import Sender
 from clearance.sandbox.times import Times
 from clearance.sandbox.traffic import Player
@@ -32,11 +33,13 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     windows, faults = SlidingWindows(options.limits, times.monotonic_s), Faults()
     gate = Gate(credentials=credentials, windows=windows, faults=faults, times=times)
     tenant, sender = Tenant(options.secret), Sender()
+    promotions = PromotionSystem(options.promotions_authorization)
     control = Control(
         tenant=tenant,
         credentials=credentials,
         faults=faults,
         windows=windows,
+        promotions=promotions,
         player=Player(sender.post, times),
         times=times,
     )
@@ -53,6 +56,7 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     app.cleanup_ctx.append(run_sender)
     app.add_routes(control.routes())
     app.add_routes(triggered.routes(gate))
+    app.add_routes(promotions.routes(gate))
     # Last, because it takes every path that nothing above has taken.
     app.router.add_route("*", "/{path:.*}", dispatch(legacy.handler_by_call(gate)))
     return app

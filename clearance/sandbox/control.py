@@ -17,6 +17,7 @@ from clearance.sandbox.credentials import Credentials
 from clearance.sandbox.faults import FaultPlan, Faults, FaultSchema
 from clearance.sandbox.limits import Group, Limit, SlidingWindows
 from clearance.sandbox.plan import Play, PlaySchema
+from clearance.sandbox.promotions import PromotionSystem
 from clearance.sandbox.record import Record
 from clearance.sandbox.times import Times
 from clearance.sandbox.traffic import Player, Run
@@ -54,6 +55,7 @@ class Control:
         credentials: Credentials,
         faults: Faults,
         windows: SlidingWindows,
+        promotions: PromotionSystem,
         player: Player,
         times: Times,
     ) -> None:
@@ -62,6 +64,7 @@ class Control:
         self._credentials = credentials
         self._faults = faults
         self._windows = windows
+        self._promotions = promotions
         self._player = player
         self._times = times
         self._run_by_id: dict[str, Run] = {}
@@ -156,6 +159,7 @@ class Control:
             now_ms=self._times.wall_ms(),
             refused_keys=self._credentials.refused,
             injected=self._faults.injected(),
+            promotions=self._promotions.counts(),
         )
         if request.query.get("detail") == "1":
             if len(self.record) > DETAILS_MAX:
@@ -164,12 +168,16 @@ class Control:
         return reply(summary)
 
     async def reset(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Stop all runs and forget them, the record, the faults and the windows; webhooks and settings stay."""
+        """Stop all runs and forget them, the record, the faults, the windows and the activations.
+
+        Webhooks, settings and limits stay.
+        """
         await self.stop()
         self.record = Record()
         self._run_by_id.clear()
         self._faults.reset()
         self._windows.clear()
+        self._promotions.reset()
         self._credentials.refused = 0
         return reply({"reset": True})
 

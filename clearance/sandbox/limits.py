@@ -12,13 +12,20 @@ from enum import StrEnum
 
 
 class Group(StrEnum):
-    """The vendor's API groups. The approval call is a group of its own, which the vendor neither states nor denies."""
+    """What limits and faults are put on: the vendor's API groups, and the internal promotion system.
+
+    The approval call is a group of its own, which the vendor neither states nor denies.
+    """
 
     GENERAL = "general"
     INTEGRATIONS = "integrations"
     CUSTOMERS = "customers"
     TRIGGERED = "triggered"
     TRIGGERED_APPROVAL = "triggered-approval"
+    PROMOTIONS = "promotions"
+
+
+_UNLIMITED = (Group.TRIGGERED_APPROVAL, Group.PROMOTIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +38,7 @@ class Limit:
 
 def default_limits() -> dict[Group, Limit | None]:
     """The vendor's limits; None is unlimited."""
-    return {group: None if group is Group.TRIGGERED_APPROVAL else Limit() for group in Group}
+    return {group: None if group in _UNLIMITED else Limit() for group in Group}
 
 
 class SlidingWindows:

@@ -13,6 +13,7 @@ class SandboxOptions:
 
     Attributes:
         port: 0 for any free one.
+        promotions_authorization: What `POST /promotions/activate` wants as `Authorization`. Empty: it is open.
         secret: Signs notifications until `PUT .../triggered/settings` sets another. Empty: no signature.
         limits: Differences from the vendor's limits by API group; None is unlimited.
 
@@ -26,6 +27,7 @@ class SandboxOptions:
     username: str = "sandbox"
     password: str = field(default="sandbox-password", repr=False)
     secret: str = field(default="", repr=False)
+    promotions_authorization: str = field(default="", repr=False)
     limits: Mapping[Group, Limit | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

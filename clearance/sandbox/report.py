@@ -15,7 +15,12 @@ _PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0))
 
 
 def summarise(
-    record: Record, *, now_ms: int, refused_keys: int, injected: Mapping[str, Mapping[str, int]]
+    record: Record,
+    *,
+    now_ms: int,
+    refused_keys: int,
+    injected: Mapping[str, Mapping[str, int]],
+    promotions: Mapping[str, int],
 ) -> dict[str, Any]:
     """The report. `answered`, `missing` and `pending` are about valid notifications only;
     `late` counts answers to expired ones as well.
@@ -53,6 +58,7 @@ def summarise(
         "notification_to_approval_ms": percentiles(record.approval_ms),
         "behind_schedule_ms": percentiles(record.behind_ms),
         "faults": injected,
+        "promotions": promotions,
     }
 
 

@@ -30,7 +30,7 @@ def _summary(record: Record, now_ms: int) -> dict[str, object]:
         "duplicate_answers",
         "unknown_answers",
     )
-    summary = summarise(record, now_ms=now_ms, refused_keys=0, injected={})
+    summary = summarise(record, now_ms=now_ms, refused_keys=0, injected={}, promotions={})
     return {name: summary[name] for name in names if summary[name]}
 
 
@@ -125,7 +125,7 @@ def test_a_notification_is_acknowledged_for_each_target_and_failures_have_no_tim
     record.acknowledge(0, 202, read_at_s=1.010)
     record.acknowledge(0, 500, read_at_s=1.020)
     record.acknowledge(1, None, read_at_s=9.0)
-    summary = summarise(record, now_ms=0, refused_keys=3, injected={})
+    summary = summarise(record, now_ms=0, refused_keys=3, injected={}, promotions={})
     assert summary["acknowledged"] == {"202": 1, "500": 1, "failed": 1}
     assert summary["by_kind"]["valid"] == {"sent": 2, "status": {"202": 1, "500": 1, "failed": 1}}
     assert summary["acknowledge_ms"]["max"] == pytest.approx(20)
