@@ -14,16 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from redis import Redis
-
 from clearance.checks.breaker import Breaker
 from clearance.checks.destination import destination_of, open_exchange
 from clearance.checks.http import HttpAsks
 from clearance.checks.http_calls import HttpCalls
 from clearance.checks.judge import AsksOutside, Judge
 from clearance.checks.python import PythonAsks, PythonCheckError, load_python_check
-from clearance.checks.suppression import SuppressionAsks
-from clearance.clock import Clock, utc_now
+from clearance.clock import Clock
 from clearance.decisions.engine import Engine
 from clearance.decisions.rules import (
     CelCheck,
@@ -38,10 +35,8 @@ from clearance.decisions.rules import (
 from clearance.decisions.rules_file import load_rules
 from clearance.decisions.toml_lines import TomlLines
 from clearance.http.exchange import BoundedHttp
-from clearance.ledger.group_commit import GroupCommit
-from clearance.limits.cooldown import CoolDown, RedisCoolDown
+from clearance.limits.cooldown import CoolDown
 from clearance.telemetry import Metrics
-from config.settings import Settings, named_secret
 
 _ENVIRONMENT = "env:"
 _KEY_BY_KIND = {HttpCheck: "http", PythonCheck: "python"}
@@ -192,46 +187,6 @@ def unset_variables(rules: Rules, named_secret: Callable[[str], str | None]) -> 
             for name in _variables(check):
                 if named_secret(name) is None:
                     yield check.id, name
-
-
-def open_judges(
-    settings: Settings, *, commits: GroupCommit, redis: Redis | None, threads: int, metrics: Metrics
-) -> Judges:
-    """Judges as the settings say.
-
-    Args:
-        redis: Where the fleet keeps its cool-downs; None for a command that has no fleet.
-    """
-
-    def asks_list(check: SuppressionCheck) -> AsksOutside:
-        return SuppressionAsks(check, commits=commits, clock=utc_now, metrics=metrics)
-
-    def cooldown(destination: str) -> CoolDown:
-        return _NoCoolDown() if redis is None else RedisCoolDown(redis, f"check:{destination}")
-
-    return Judges(
-        Means(
-            asks_list=asks_list,
-            cooldown=cooldown,
-            named_secret=named_secret,
-            breaker_failures=settings.check_breaker_failures,
-            breaker_rest_s=settings.check_breaker_rest_s,
-            threads=threads,
-            clock=utc_now,
-            metrics=metrics,
-        )
-    )
-
-
-class _NoCoolDown:
-    """One command alone: after a 429 the check's own pauses are enough."""
-
-    def start(self, seconds: float) -> None:
-        """See `CoolDown.start`."""
-
-    def remaining_s(self) -> float:
-        """See `CoolDown.remaining_s`."""
-        return 0.0
 
 
 class _UnusableError(Exception):
