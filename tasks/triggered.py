@@ -5,7 +5,6 @@ not. Optimove takes the first answer for a customer and action, so a repeated ca
 may pass is repeated while the budget lasts: briefly here, then by way of the ledger, which frees the thread.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from typing import ClassVar, Protocol
 import structlog
 
 from clearance.deadline import Deadline
-from clearance.decisions.decision import Decide
+from clearance.decisions.decision import Decision
 from clearance.errors import ClearanceError, DeadlinePassed, RetryLater, VendorThrottled, VendorUnavailable
 from clearance.identifiers import new_id
 from clearance.ledger import triggered as ledger
@@ -25,6 +24,7 @@ from clearance.obligations import Claimed, MissedReason
 from clearance.optimove.http import VENDOR
 from clearance.optimove.triggered import TriggeredNotification, reload_triggered
 from tasks.base import ObligationTask, Services
+from tasks.deciding import Decides
 
 log = structlog.get_logger()
 
@@ -56,11 +56,15 @@ class Approvals(Protocol):
 
 @dataclass(slots=True)
 class ApprovalAttempt:
-    """One run: the obligation held, what the vendor sent, and what was decided and sent so far."""
+    """One run: the obligation held, what the vendor sent, and what was decided and sent so far.
+
+    `recorded` is what an earlier attempt decided: it stands.
+    """
 
     claimed: Claimed
     body: bytes
     was_unconfirmed: bool = False
+    recorded: Decision | None = None
     decision: NewDecision | None = None
     approvals: list[NewApproval] = field(default_factory=list)
 
@@ -72,9 +76,9 @@ class ApprovalAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggeredServices(Services):
-    """What this lane needs besides: a policy, the vendor, and what may be spent on one call."""
+    """What this lane needs besides: who decides, the vendor, and what may be spent on one call."""
 
-    decide: Decide
+    decider: Decides
     vendor: Approvals
     cooldown: CoolDown
     send_margin: timedelta
@@ -110,15 +114,17 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     def work(self, held: ApprovalAttempt) -> None:
         """Decide, then send until the vendor has taken it, the budget is spent or the thread is needed elsewhere."""
         notification = reload_triggered(held.body)
-        decision = self.services.decide(notification.campaign, notification.customer)
-        held.decision = NewDecision(
+        self._send(held, notification, approved=self._decided(held, notification).approved)
+
+    def _decided(self, held: ApprovalAttempt, notification: TriggeredNotification) -> Decision:
+        if held.recorded is not None:
+            return held.recorded
+        held.decision = self.services.decider.decide(
+            notification,
             subject=held.claimed.subject,
-            customer_id=notification.customer.customer_id,
-            decision=decision,
-            inputs_digest=hashlib.sha256(held.body).hexdigest(),
-            decided_at=self.services.clock(),
+            last_moment=self.last_moment(held.claimed.deadline_at),
         )
-        self._send(held, notification, approved=decision.approved)
+        return held.decision.decision
 
     def _send(self, held: ApprovalAttempt, notification: TriggeredNotification, *, approved: bool) -> None:
         services = self.services
@@ -235,5 +241,8 @@ def _attempt(claimed: ledger.ClaimedNotification | None) -> ApprovalAttempt | No
     if claimed is None:
         return None
     return ApprovalAttempt(
-        claimed=claimed.claimed, body=claimed.body, was_unconfirmed=claimed.was_unconfirmed
+        claimed=claimed.claimed,
+        body=claimed.body,
+        was_unconfirmed=claimed.was_unconfirmed,
+        recorded=claimed.decision,
     )

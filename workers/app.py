@@ -4,13 +4,16 @@ The lane comes from `CLEARANCE_LANE`, which `clearance worker LANE` sets for the
 """
 
 import os
+import signal
+import sys
 from typing import Any
 
 from celery import signals
+from celery.platforms import isatty
 
 from config import logs, settings
 from config.queues import QUEUE_BY_LANE
-from workers import collector, wiring
+from workers import collector, deciding, wiring
 from workers.event_cadence import EventCadence
 
 LANE = os.environ.get("CLEARANCE_LANE", "triggered")
@@ -28,6 +31,11 @@ def _begin(**_: Any) -> None:
         wiring.metrics.serve(_SETTINGS.metrics_port)
     if QUEUE_BY_LANE[LANE].pool == "threads":
         collector.settle()
+    if _RULES:
+        _RULES.begin()
+    if _RULES and not isatty(sys.stdout):
+        # In place of Celery's own handler, which starts the worker anew; on a terminal, SIGHUP is its end.
+        signal.signal(signal.SIGHUP, lambda *_: _RULES.request_reload())
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -36,5 +44,6 @@ def _warm_up(**_: Any) -> None:
         wiring.warm_up(app)  # the first notification should not wait for what every one needs
 
 
-app = wiring.celery_app(_SETTINGS, LANE)
+_RULES = deciding.rules_keeper(_SETTINGS, LANE) if LANE in wiring.LANES_THAT_DECIDE else None
+app = wiring.celery_app(_SETTINGS, LANE, _RULES)
 app.steps["consumer"].add(EventCadence)

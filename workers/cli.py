@@ -61,7 +61,7 @@ def worker(lane: str, name: str | None) -> None:
     from workers import wiring
 
     here = _loaded(f"worker-{lane}")
-    wiring.celery_app(here, lane)  # refuses what cannot work, before the process becomes Celery's
+    wiring.require_lane(here, lane)  # refuses what cannot work, before the process becomes Celery's
     queue = QUEUE_BY_LANE[lane]
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker"]
     command += ["-Q", queue.queue, "-P", queue.pool, "-n", f"{name or f'{lane}-{os.getpid()}'}@%h"]

@@ -1,4 +1,4 @@
-"""How the parts become processes: the only place that knows both the settings and what they are for.
+"""How the parts become processes; with `connections` and `deciding` the only place that knows settings and parts.
 
 Everything below is made from values; nothing below reads the environment. Each function builds what one process needs
 and gives back what that process has to close.
@@ -11,10 +11,8 @@ from datetime import timedelta
 
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
-from redis import Redis
 
 from clearance.clock import utc_now
-from clearance.decisions.minimal_policy import minimal_policy
 from clearance.errors import LedgerUnavailable
 from clearance.guardian import Guardian
 from clearance.ingest.acceptance import Acceptance
@@ -22,39 +20,35 @@ from clearance.ingest.app import IngestParts, Readiness
 from clearance.ingest.refusals import Refusals
 from clearance.ingest.triggered import TriggeredIntake
 from clearance.ledger import migrate
-from clearance.ledger.engine import Ledger, open_ledger
+from clearance.ledger.engine import Ledger
 from clearance.ledger.group_commit import GroupCommit
 from clearance.limits.cooldown import RedisCoolDown
-from clearance.optimove.client import OptimoveClient, OptimovePaths
 from clearance.optimove.signature import SignatureCheck
 from clearance.publishing import BackgroundPublisher
 from config.celery_options import celery_options
-from config.metrics import CONTENT_TYPE, PrometheusMetrics
+from config.metrics import CONTENT_TYPE
 from config.settings import Settings, SettingsError, SignatureMode
 from tasks.base import ObligationTask
+from tasks.deciding import NotificationDecider
 from tasks.leases import Leases
 from tasks.publisher import CeleryPublisher
 from tasks.triggered import ApproveTriggered, TriggeredServices
+from workers.connections import ledger, metrics, optimove_client, shared_redis, shared_redis_url
+from workers.deciding import require_rules
+from workers.rules_keeper import RulesKeeper
 
 # Ours for every `redis://` of this process.
 TRANSPORT_ALIASES["redis"] = "tasks.redis_transport:Transport"
 
-# One counts for the whole process, whoever in it asks.
-metrics = PrometheusMetrics()
+LANES_THAT_DECIDE = ("triggered",)
 
 
-def ledger(settings: Settings) -> Ledger:
-    """The ledger, not yet connected."""
-    return open_ledger(settings.ledger_url, timeout_s=settings.ledger_timeout_s)
-
-
-def celery_app(settings: Settings, lane: str | None = None) -> Celery:
+def celery_app(settings: Settings, lane: str | None = None, rules: RulesKeeper | None = None) -> Celery:
     """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
     app = Celery("clearance", set_as_current=lane is not None, amqp="tasks.reconnect:Amqp")
     app.conf.update(celery_options(settings, lane))
-    if lane == ApproveTriggered.lane:
-        require_triggered(settings)
-        app.register_task(ApproveTriggered(lambda: triggered_services(settings)))
+    if lane == ApproveTriggered.lane and rules is not None:
+        app.register_task(ApproveTriggered(lambda: triggered_services(settings, rules)))
     return app
 
 
@@ -65,12 +59,14 @@ def warm_up(app: Celery) -> None:
             task.warm_up()
 
 
-def require_triggered(settings: Settings) -> None:
-    """Refuse to start the triggered lane without what it needs.
+def require_lane(settings: Settings, lane: str) -> None:
+    """Refuse to start a lane without what it needs.
 
     Raises:
-        SettingsError: With everything that is missing.
+        SettingsError: With everything that is missing, and every mistake in the rules.
     """
+    if lane != ApproveTriggered.lane:
+        return
     problems = [
         f"CLEARANCE_{name}: required by the triggered lane"
         for name, value in (
@@ -85,39 +81,13 @@ def require_triggered(settings: Settings) -> None:
         )
     if problems:
         raise SettingsError(tuple(problems))
+    require_rules(settings)
 
 
-def shared_redis_url(settings: Settings) -> str:
-    """Where the fleet keeps what it shares; empty when there is nowhere."""
-    if settings.redis_url:
-        return settings.redis_url
-    return settings.broker_url if settings.broker_url.startswith(("redis://", "rediss://")) else ""
-
-
-def optimove_client(settings: Settings, *, pool_size: int) -> OptimoveClient:
-    """The client for every call to Optimove."""
-    return OptimoveClient(
-        settings.optimove_base_url,
-        settings.optimove_api_key,
-        paths=OptimovePaths(
-            triggered_approval=settings.optimove_triggered_approval_path,
-            webhooks=settings.optimove_webhooks_path,
-            webhook_settings=settings.optimove_webhook_settings_path,
-        ),
-        timeout_s=settings.optimove_timeout_s,
-        pool_size=pool_size,
-    )
-
-
-def triggered_services(settings: Settings) -> TriggeredServices:
+def triggered_services(settings: Settings, rules: RulesKeeper) -> TriggeredServices:
     """What the triggered task works with, in the process that runs it."""
     commits = GroupCommit(ledger(settings), metrics)
     lease = timedelta(milliseconds=settings.triggered_lease_ms)
-    redis = Redis.from_url(
-        shared_redis_url(settings),
-        socket_timeout=settings.broker_socket_timeout_s / 4,
-        socket_connect_timeout=settings.broker_socket_timeout_s / 4,
-    )
     return TriggeredServices(
         commits=commits,
         leases=Leases(commits=commits, clock=utc_now, lease=lease),
@@ -126,9 +96,15 @@ def triggered_services(settings: Settings) -> TriggeredServices:
         pause=time.sleep,
         at_once=ThreadPoolExecutor(settings.triggered_threads, thread_name_prefix="approvals").map,
         eta_window=timedelta(seconds=settings.eta_window_s),
-        decide=minimal_policy(settings.minimal_policy),
+        decider=NotificationDecider(
+            judge=lambda: rules.judge,
+            commits=commits,
+            clock=utc_now,
+            metrics=metrics,
+            reserve=timedelta(milliseconds=settings.check_reserve_ms),
+        ),
         vendor=optimove_client(settings, pool_size=settings.triggered_threads),
-        cooldown=RedisCoolDown(redis, "optimove-triggered-approval"),
+        cooldown=RedisCoolDown(shared_redis(settings), "optimove-triggered-approval"),
         send_margin=timedelta(milliseconds=settings.send_margin_ms),
         attempt_timeout_s=settings.attempt_timeout_ms / 1000,
     )

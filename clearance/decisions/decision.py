@@ -5,7 +5,7 @@ give a `Verdict` each; a `Decision` is what all of them together say. Whatever i
 with a reason that says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -70,6 +70,3 @@ class Decision:
     reasons: tuple[str, ...]
     rules_version: str
     policy: str = ""
-
-
-Decide = Callable[[Campaign, Customer], Decision]

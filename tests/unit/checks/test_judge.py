@@ -1,4 +1,4 @@
-"""The judge: everybody who has a say is asked once, together, in time, and nobody about a customer who is refused anyway."""
+"""The judge: everybody who has a say is asked once and in time, and nobody about a customer who is refused anyway."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

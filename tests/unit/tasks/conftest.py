@@ -7,11 +7,13 @@ from typing import cast
 
 import pytest
 
-from clearance.decisions.decision import Campaign, Customer, Decision
-from clearance.decisions.minimal_policy import minimal_policy
+from clearance.checks.judge import AsksOutside, Judge
+from clearance.decisions.engine import Engine
+from clearance.decisions.rules_file import load_rules
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_commit import GroupCommit
 from clearance.obligations import ObligationId
+from tasks.deciding import NotificationDecider
 from tasks.leases import Leases
 from tasks.triggered import ApproveTriggered, TriggeredServices
 from tests.fakes.clock import ManualClock
@@ -27,6 +29,31 @@ from tests.fakes.vendor import FakeVendor
 SEND_MARGIN = timedelta(seconds=0.2)
 ETA_WINDOW = timedelta(seconds=5)
 ATTEMPT_TIMEOUT_S = 1.5
+CHECK_RESERVE = timedelta(seconds=0.5)
+RULES = """
+[attributes]
+plan = "string"
+
+[[check]]
+id = "gold"
+cel = 'plan == "gold"'
+reason = "NOT_GOLD"
+
+[[check]]
+id = "listed"
+suppression = "customers"
+reason = "SUPPRESSED"
+
+[[policy]]
+id = "asks"
+applies = 'trigger_name == "Asks"'
+checks = ["gold", "listed"]
+
+[[policy]]
+id = "all"
+applies = "true"
+checks = ["gold"]
+"""
 
 
 class Worker:
@@ -42,7 +69,8 @@ class Worker:
         self.leases = HeldLeases(LEASE)
         self.jitter = 0.5
         self.pauses: list[float] = []
-        self.policy = minimal_policy("attribute:plan=gold")
+        self.rules = load_rules(RULES, source="rules.toml")
+        self.asks_by_check: dict[str, AsksOutside] = {}
         self.task = ApproveTriggered(self._services)
 
     def _services(self) -> TriggeredServices:
@@ -54,15 +82,18 @@ class Worker:
             pause=self._pause,
             jitter=lambda: self.jitter,
             eta_window=ETA_WINDOW,
-            decide=self._decide,
+            decider=NotificationDecider(
+                judge=lambda: Judge(Engine(self.rules), self.asks_by_check),
+                commits=cast(GroupCommit, self.commits),
+                clock=self.clock,
+                metrics=self.metrics,
+                reserve=CHECK_RESERVE,
+            ),
             vendor=self.vendor,
             cooldown=self.cooldown,
             send_margin=SEND_MARGIN,
             attempt_timeout_s=ATTEMPT_TIMEOUT_S,
         )
-
-    def _decide(self, campaign: Campaign, customer: Customer) -> Decision:
-        return self.policy(campaign, customer)
 
     def _pause(self, seconds: float) -> None:
         assert seconds >= 0

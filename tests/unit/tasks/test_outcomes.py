@@ -9,7 +9,6 @@ from celery.exceptions import Retry as CeleryRetry
 from sqlalchemy import select, update
 from structlog.typing import EventDict
 
-from clearance.decisions.decision import Decision
 from clearance.errors import (
     BrokerUnavailable,
     DeadlinePassed,
@@ -18,6 +17,7 @@ from clearance.errors import (
     VendorThrottled,
     VendorUnavailable,
 )
+from clearance.ledger.decisions import NewDecision
 from clearance.ledger.tables import approvals, decisions, notifications, obligations
 from clearance.obligations import MissedReason, State
 from clearance.optimove.http import VENDOR
@@ -246,13 +246,15 @@ def test_a_stored_body_that_is_no_notification_is_parked(worker: Worker, body: b
     assert worker.vendor.calls == []
 
 
-def test_a_bug_is_parked_without_its_text(worker: Worker, log_events: list[EventDict]) -> None:
+def test_a_bug_is_parked_without_its_text(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, log_events: list[EventDict]
+) -> None:
     worker.accept("a")
 
-    def policy(*_: object) -> Decision:
+    def decide(*_: object, **__: object) -> NewDecision:
         raise ValueError("the customer jane@example.com")
 
-    worker.policy = policy
+    monkeypatch.setattr(worker.task.services.decider, "decide", decide)
 
     with pytest.raises(ObligationParked, match="BUG: ValueError"):
         worker.run("a")

@@ -1,6 +1,5 @@
 """The triggered lane: one decision, sent in time, again while the budget lasts, and recorded call by call."""
 
-import hashlib
 import json
 from datetime import timedelta
 
@@ -8,10 +7,12 @@ import pytest
 from celery.exceptions import Retry as CeleryRetry
 from sqlalchemy import select
 
+from clearance.decisions.inputs import digest_of, inputs_of
 from clearance.errors import VendorThrottled, VendorUnavailable
 from clearance.ledger.tables import approvals, decisions
 from clearance.obligations import MissedReason
 from clearance.optimove.http import VENDOR
+from clearance.optimove.triggered import reload_triggered
 from tasks.base import ObligationMissed
 from tests.fakes.clock import START
 from tests.fakes.owed import row
@@ -47,10 +48,10 @@ def test_the_decision_is_recorded_with_its_reasons_version_and_input(worker: Wor
     with worker.ledger.read() as connection:
         decision = connection.execute(select(decisions)).one()
     assert (decision.subject, decision.customer_id, decision.approved) == ("n-a", "C1", False)
-    assert json.loads(decision.reasons) == ["ATTRIBUTE_DIFFERS:plan"]
-    assert decision.rules_version.startswith("minimal-")
-    sent = triggered_body(START, request_uid="r-a", plan="free")
-    assert decision.inputs_digest == hashlib.sha256(sent).hexdigest()
+    assert json.loads(decision.reasons) == ["NOT_GOLD"]
+    assert (decision.rules_version, decision.policy) == (worker.rules.version, "all")
+    sent = reload_triggered(triggered_body(START, request_uid="r-a", plan="free"))
+    assert decision.inputs_digest == digest_of(inputs_of(sent.campaign, sent.customer, {}))
     assert decision.decided_at == START
 
 
