@@ -1,4 +1,4 @@
-"""What the ledger says after a demo: counts and reasons, no customer."""
+"""What the ledger says after a demo: counts, decisions and reasons, no customer."""
 
 import json
 from collections import Counter
@@ -14,14 +14,23 @@ _UNFINISHED = (State.OPEN.value, State.RUNNING.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision as it was recorded."""
+
+    approved: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """Counts.
+    """Counts, and the decisions.
 
     Attributes:
         unexplained: Obligations that ended without a decision and without a reason.
         repeats_explained: Further answers to the same notification that the ledger accounts for: calls whose outcome
             is unknown, and attempts after the first, whose worker may have died after it had sent.
-        decisions_by_reason: `APPROVED` for those without a reason.
+        decisions_by_reason: `APPROVED` for those without a reason; a decision with several counts for each.
+        decided_by_request: By the vendor's `request_uid`.
     """
 
     notifications: int = 0
@@ -32,6 +41,8 @@ class LedgerFacts:
     parked_by_reason: dict[str, int] = field(default_factory=dict)
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     decisions_by_reason: dict[str, int] = field(default_factory=dict)
+    decided_by_request: dict[str, Decided] = field(default_factory=dict)
+    rules_versions: tuple[str, ...] = ()
 
 
 def unfinished(connection: Connection) -> int:
@@ -58,6 +69,8 @@ def read_facts(connection: Connection) -> LedgerFacts:
         parked_by_reason=_reasons(connection, State.PARKED),
         refused_by_reason=_refused(connection),
         decisions_by_reason=_decisions(connection),
+        decided_by_request=_decided(connection),
+        rules_versions=tuple(connection.execute(select(decisions.c.rules_version).distinct()).scalars()),
     )
 
 
@@ -88,3 +101,13 @@ def _decisions(connection: Connection) -> dict[str, int]:
         for reason in json.loads(reasons) or ["APPROVED"]:
             counts[reason] += count
     return dict(counts)
+
+
+def _decided(connection: Connection) -> dict[str, Decided]:
+    query = select(notifications.c.vendor_id, decisions.c.approved, decisions.c.reasons).join(
+        decisions, decisions.c.subject == notifications.c.id
+    )
+    return {
+        uid: Decided(approved=approved, reasons=tuple(json.loads(reasons)))
+        for uid, approved, reasons in connection.execute(query).tuples()
+    }

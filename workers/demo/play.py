@@ -10,8 +10,12 @@ from typing import Any
 
 import urllib3
 
+from clearance.clock import utc_now
+from clearance.ledger import suppressions
 from clearance.ledger.engine import Ledger
+from clearance.ledger.suppressions import Suppression
 from config.settings import PREFIX
+from workers.demo.expected import suppressed_customers
 from workers.demo.ledger_facts import LedgerFacts, read_facts, unfinished
 from workers.demo.view import View
 from workers.up.supervisor import TICK_S, Supervisor
@@ -20,6 +24,8 @@ VICTIM = "triggered-1"
 _MIX = {"duplicate": 0.06, "bad_signature": 0.05, "malformed": 0.05, "expired": 0.05}
 # One call in twenty fails, each in another way.
 _FAULTS = {"error": 0.0125, "reset": 0.0125, "throttle": 0.0125, "half": 0.0125, "retry_after_s": 1}
+# Of the promotion service's answers one in seven is lost: after it has activated, too.
+_PROMOTION_FAULTS = {"latency_ms": 10, "error": 0.05, "reset_after": 0.05, "half": 0.05}
 _START_AND_END_S = 60.0
 # The vendor's window, and what a replaced worker needs to come up on a busy machine.
 _SETTLE_TIMEOUT_S = 30.0
@@ -63,7 +69,9 @@ class Playing:
     def play(self, count: int, rate_per_s: float) -> Played | None:
         """Play `count` notifications and wait until nothing is owed any more; None: it was told to stop."""
         self._count = count
+        self._suppress()
         self._sandbox("PUT", "/sandbox/faults", {"group": "triggered-approval", **_FAULTS})
+        self._sandbox("PUT", "/sandbox/faults", {"group": "promotions", **_PROMOTION_FAULTS})
         play = {"count": count, "rate_per_s": rate_per_s, "mix": _MIX}
         self._run = self._sandbox("POST", "/sandbox/triggered/play", play)["run"]
         self._view.begin(f"playing {count} notifications at {rate_per_s:g}/s", count)
@@ -80,6 +88,16 @@ class Playing:
             duplicates_recognised=self._duplicates_recognised(),
             replaced_after_s=self._replaced_after_s,
         )
+
+    def _suppress(self) -> None:
+        now = utc_now()
+        entries = [
+            Suppression(list_name="customers", customer_id=customer_id, added_at=now, added_by="demo")
+            for customer_id in suppressed_customers()
+        ]
+        with self._ledger.write() as connection:
+            suppressions.add_many(connection, entries)
+        self._view.say(f"{len(entries)} customers stand on the suppression list")
 
     def _until(self, is_over: Callable[[], bool], *, timeout_s: float) -> None:
         given_up_at = time.monotonic() + timeout_s

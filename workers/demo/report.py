@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workers.demo.expected import PROMOTION_FAILED, is_asked_about, is_right
 from workers.demo.ledger_facts import LedgerFacts
 
 # A signature that is wrong is refused as such; a malformed body as the kind of malformed that it is.
@@ -33,7 +34,6 @@ class DemoFacts:
         sandbox: The sandbox's report, with details.
         ledger: What the ledger says.
         duplicates_recognised: By ingest's own count.
-        approved_if: The attribute and the value that the policy asks for.
         restarts_by_name: How often each process was started again.
         killed: The worker that was killed; `replaced_after_s` None: it never came back.
         killed_at_end: Processes that did not stop in their grace.
@@ -42,7 +42,6 @@ class DemoFacts:
     sandbox: Mapping[str, Any]
     ledger: LedgerFacts
     duplicates_recognised: int
-    approved_if: tuple[str, str]
     restarts_by_name: Mapping[str, int]
     killed: str
     replaced_after_s: float | None
@@ -56,6 +55,7 @@ def judge(facts: DemoFacts) -> list[Promise]:
         _answered_in_time(facts),
         _answered_once(facts),
         _answered_by_the_rules(facts),
+        _activated_once(facts),
         _refused_unanswered(facts),
         _expired_recorded(facts),
         _duplicates_recognised(facts),
@@ -90,10 +90,12 @@ def report(facts: DemoFacts) -> dict[str, Any]:
                 "notification_to_approval_ms": _percentiles(sandbox["notification_to_approval_ms"]),
                 "acknowledge_ms": _percentiles(sandbox["acknowledge_ms"]),
                 "vendor_faults": dict(sandbox["faults"].get("triggered-approval", {})),
+                "promotion_faults": dict(sandbox["faults"].get("promotions", {})),
             }
         },
         "restarts": sum(facts.restarts_by_name.values()),
         "decisions_by_reason": dict(ledger.decisions_by_reason),
+        "rules_versions": list(ledger.rules_versions),
         "duration_s": round(facts.duration_s, 1),
     }
 
@@ -118,16 +120,34 @@ def _answered_once(facts: DemoFacts) -> Promise:
 
 
 def _answered_by_the_rules(facts: DemoFacts) -> Promise:
-    name, value = facts.approved_if
-    answered = wrong = 0
+    answered = right = unasked = 0
     for item in facts.sandbox["notifications"]:
-        if item["answer"] in ("approved", "rejected"):
-            answered += 1
-            wrong += (item["personalization"].get(name) == value) != (item["answer"] == "approved")
+        if item["answer"] not in ("approved", "rejected"):
+            continue
+        answered += 1
+        decided = facts.ledger.decided_by_request.get(item["request_uid"])
+        if decided is not None and (item["answer"] == "approved") == decided.approved:
+            right += is_right(item, decided.approved, decided.reasons)
+            unasked += PROMOTION_FAILED in decided.reasons
     return Promise(
-        name="every answer is what the rules say",
-        held=answered > 0 and wrong == 0,
-        measured=f"{answered - wrong} of {answered} answers",
+        name="every answer, and every reason, is what the rules say",
+        held=0 < answered == right,
+        measured=f"{right} of {answered} answers; {unasked} refused because the promotion service did not answer",
+    )
+
+
+def _activated_once(facts: DemoFacts) -> Promise:
+    promotions = facts.sandbox["promotions"]
+    answered = [item for item in facts.sandbox["notifications"] if item["answer"] in ("approved", "rejected")]
+    asked = [item for item in answered if is_asked_about(item)]
+    approved = sum(item["answer"] == "approved" for item in asked)
+    # Each question has a key of its own: more answers than questions would be somebody activated twice.
+    served = promotions["activated"] + promotions["refused"]
+    return Promise(
+        name="promotions were activated only for whom nothing else refuses, and once, however often it was asked",
+        held=0 < approved <= promotions["activated"] and served <= len(asked) and not promotions["conflicts"],
+        measured=f"{promotions['requests']} requests about {len(asked)} customers: "
+        f"{promotions['activated']} activated, {promotions['refused']} refused, {promotions['repeats']} repeats",
     )
 
 

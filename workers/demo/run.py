@@ -15,7 +15,6 @@ from workers.up.log_lines import LogLines
 from workers.up.run import Asked, signals_counted
 from workers.up.supervisor import StartFailed, Supervisor
 
-_APPROVED_IF = ("self_excluded", "false")
 _BROKEN = 1
 _INTERRUPTED = 130
 
@@ -24,7 +23,7 @@ def run(directory: Path, *, count: int, rate_per_s: float) -> int:
     """Run a demo in `directory`. Returns the exit code: 0 when all promises held."""
     started, directory, view = time.monotonic(), directory.absolute(), View()
     with alone_in(directory), signals_counted() as asked:
-        fleet = private_fleet(directory, "attribute:{}={}".format(*_APPROVED_IF))
+        fleet = private_fleet(directory)
         supervisor, log = _supervisor(fleet, directory / "up.log", asked)
         played, killed_at_end = None, []
         try:
@@ -43,7 +42,6 @@ def run(directory: Path, *, count: int, rate_per_s: float) -> int:
             sandbox=played.sandbox,
             ledger=played.ledger,
             duplicates_recognised=played.duplicates_recognised,
-            approved_if=_APPROVED_IF,
             restarts_by_name=supervisor.restarts_by_name,
             killed=VICTIM,
             replaced_after_s=played.replaced_after_s,

@@ -17,6 +17,7 @@ from workers.up.embedded import EmbeddedVendor
 from workers.up.fleet import Fleet
 from workers.up.ports import free_ports
 
+RULES = Path(__file__).with_name("rules.toml")
 # All that a demo leaves behind; nothing else in its directory is touched.
 _LEFT_BEHIND = ("broker", "up", "clearance.db*", "flower.db*", "report.json", "up.log")
 
@@ -45,7 +46,7 @@ def alone_in(directory: Path) -> Iterator[None]:
         yield
 
 
-def private_fleet(directory: Path, policy: str) -> Fleet:
+def private_fleet(directory: Path) -> Fleet:
     """Everything embedded; the environment of this process loses all settings and gets the demo's."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
@@ -57,7 +58,13 @@ def private_fleet(directory: Path, policy: str) -> Fleet:
         "INGEST_PORT": str(ingest),
         "FLOWER_PORT": str(flower),
         "FLOWER_PASSWORD": secrets.token_urlsafe(18),
-        "MINIMAL_POLICY": policy,
+        "RULES_PATH": str(RULES),
     }
     os.environ.update({PREFIX + name: value for name, value in chosen.items()})
-    return Fleet(settings=settings.load(), embeds_broker=True, vendor=EmbeddedVendor(port=sandbox))
+    vendor = EmbeddedVendor(port=sandbox)
+    return Fleet(
+        settings=settings.load(),
+        embeds_broker=True,
+        vendor=vendor,
+        environment={"DEMO_PROMOTIONS_URL": f"{vendor.base_url}/promotions/activate"},
+    )

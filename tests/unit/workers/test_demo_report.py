@@ -2,18 +2,33 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from workers.demo.ledger_facts import LedgerFacts
+from workers.demo.ledger_facts import Decided, LedgerFacts
 from workers.demo.report import DemoFacts, judge, report
 
 _TIMES = {"p50": 10.0, "p99": 50.0, "p999": 90.0, "max": 90.0}
+
+
+def _notification(
+    number: int, answer: str | None, tags: Sequence[str] = (), **personalization: str
+) -> dict[str, Any]:
+    known = {"self_excluded": "false", "country": "DE", "total_deposits": "50.00"}
+    return {
+        "request_uid": f"r-{number}",
+        "user_id": f"C10000{number}",
+        "answer": answer,
+        "tags": tags,
+        "personalization": known | personalization,
+    }
+
+
 _SANDBOX: dict[str, Any] = {
-    "sent": 10, "valid": 4, "answered": 4, "approved": 3, "rejected": 1, "late": 0, "missing": 0, "pending": 0,
+    "sent": 10, "valid": 4, "answered": 4, "approved": 2, "rejected": 2, "late": 0, "missing": 0, "pending": 0,
     "duplicate_answers": 1, "unknown_answers": 0,
     "by_kind": {
         "valid": {"sent": 4, "status": {"202": 4}},
@@ -23,11 +38,14 @@ _SANDBOX: dict[str, Any] = {
         "expired": {"sent": 1, "status": {"202": 1}},
     },
     "acknowledge_ms": _TIMES, "notification_to_approval_ms": _TIMES,
-    "faults": {"triggered-approval": {"half": 1}},
+    "faults": {"triggered-approval": {"half": 1}, "promotions": {"error": 1}},
+    "promotions": {"requests": 3, "activated": 1, "refused": 1, "repeats": 1, "conflicts": 0, "unauthorized": 0},
     "notifications": [
-        *[{"answer": "approved", "personalization": {"self_excluded": "false"}, "user_id": "C1"}] * 3,
-        {"answer": "rejected", "personalization": {"self_excluded": "true"}, "user_id": "C2"},
-        {"answer": None, "personalization": {"self_excluded": "true"}, "user_id": "C3"},
+        _notification(1, "approved"),
+        _notification(2, "approved", tags=["bonus"]),
+        _notification(3, "rejected", tags=["bonus"]),
+        _notification(4, "rejected", self_excluded="true", country="FR"),
+        _notification(5, None, self_excluded="true"),
     ],
 }  # fmt: skip
 _LEDGER = LedgerFacts(
@@ -35,13 +53,18 @@ _LEDGER = LedgerFacts(
     repeats_explained=1,
     missed_by_reason={"PAST_ON_ARRIVAL": 1},
     refused_by_reason={"signature": 1, "malformed": 1, "invalid": 1},
-    decisions_by_reason={"APPROVED": 3, "ATTRIBUTE_DIFFERS:self_excluded": 1},
+    decisions_by_reason={"APPROVED": 2, "SELF_EXCLUDED": 1},
+    decided_by_request={
+        "r-1": Decided(approved=True, reasons=()),
+        "r-2": Decided(approved=True, reasons=()),
+        "r-3": Decided(approved=False, reasons=("PROMOTION_NOT_ACTIVE:BONUS_WALLET_LOCKED",)),
+        "r-4": Decided(approved=False, reasons=("SELF_EXCLUDED", "COUNTRY_NOT_LICENSED")),
+    },
 )
 GOOD = DemoFacts(
     sandbox=_SANDBOX,
     ledger=_LEDGER,
     duplicates_recognised=2,
-    approved_if=("self_excluded", "false"),
     restarts_by_name={"triggered-1": 1, "ingest": 0},
     killed="triggered-1",
     replaced_after_s=2.0,
@@ -59,6 +82,14 @@ def _ledger(**facts: Any) -> DemoFacts:
     return replace(GOOD, ledger=replace(_LEDGER, **facts))
 
 
+def _decided(number: int, *, approved: bool, reasons: tuple[str, ...]) -> DemoFacts:
+    sandbox = copy.deepcopy(_SANDBOX)
+    sandbox["notifications"][number - 1]["answer"] = "approved" if approved else "rejected"
+    decided = {f"r-{number}": Decided(approved=approved, reasons=reasons)}
+    changed = replace(_LEDGER, decided_by_request=_LEDGER.decided_by_request | decided)
+    return replace(GOOD, sandbox=sandbox, ledger=changed)
+
+
 def _broken(facts: DemoFacts) -> list[str]:
     return [promise.name for promise in judge(facts) if not promise.held]
 
@@ -74,8 +105,17 @@ def test_when_everything_went_well_every_promise_held() -> None:
         (_sandbox(lambda box: box.update(answered=3, late=1)), "every valid notification was answered in time"),
         (_sandbox(lambda box: box.update(valid=0, answered=0)), "every valid notification was answered in time"),
         (_sandbox(lambda box: box.update(duplicate_answers=2)), "the vendor counted one answer for each"),
-        (_sandbox(lambda box: box["notifications"][0].update(answer="rejected")), "every answer is what the rules say"),
-        (_sandbox(lambda box: box["notifications"][3].update(answer="approved")), "every answer is what the rules say"),
+        (_sandbox(lambda box: box["notifications"][0].update(answer="rejected")), "every answer, and every reason"),
+        (_sandbox(lambda box: box["notifications"][3].update(answer="approved")), "every answer, and every reason"),
+        (_decided(1, approved=False, reasons=("SELF_EXCLUDED",)), "every answer, and every reason"),
+        (_decided(1, approved=True, reasons=("MISSING:country",)), "every answer, and every reason"),
+        (_decided(3, approved=False, reasons=()), "every answer, and every reason"),
+        (_decided(3, approved=False, reasons=("NO_ANSWER:promotion-active",)), "every answer, and every reason"),
+        (_decided(4, approved=False, reasons=("SELF_EXCLUDED",)), "every answer, and every reason"),
+        (_ledger(decided_by_request={}), "every answer, and every reason"),
+        (_sandbox(lambda box: box["promotions"].update(activated=0)), "promotions were activated only for"),
+        (_sandbox(lambda box: box["promotions"].update(activated=2)), "promotions were activated only for"),
+        (_sandbox(lambda box: box["promotions"].update(conflicts=1)), "promotions were activated only for"),
         (_sandbox(lambda box: box.update(unknown_answers=1)), "what was refused"),
         (_sandbox(lambda box: box["by_kind"]["malformed"].update(status={"202": 2})), "what was refused"),
         (_sandbox(lambda box: box["by_kind"]["bad_signature"].update(status={"400": 1})), "what was refused"),
@@ -95,6 +135,11 @@ def test_a_fact_that_breaks_a_promise_is_seen(facts: DemoFacts, name: str) -> No
     broken = _broken(facts)
 
     assert any(found.startswith(name) for found in broken), broken
+
+
+@pytest.mark.parametrize("reason", ["PROMOTION_NOT_ACTIVE", "CHECK_FAILED:promotion-active"])
+def test_where_the_promotion_service_is_asked_it_may_say_no_or_nothing(reason: str) -> None:
+    assert _broken(_decided(3, approved=False, reasons=(reason,))) == []
 
 
 def test_the_report_has_the_figures_of_the_lane() -> None:
