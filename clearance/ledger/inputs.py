@@ -88,7 +88,12 @@ _SELECT = (
     )
     .where(
         tuple_(decision_inputs.c.recorded_at, *_KEY)
-        > tuple_(bindparam("at"), bindparam("subject"), bindparam("customer_id")),
+        # Typed: a list's values take no type from what they are compared with.
+        > tuple_(
+            bindparam("at", type_=decision_inputs.c.recorded_at.type),
+            bindparam("subject"),
+            bindparam("customer_id"),
+        ),
         decision_inputs.c.recorded_at < bindparam("until"),
     )
     .order_by(decision_inputs.c.recorded_at, *_KEY)
