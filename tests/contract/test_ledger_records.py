@@ -1,21 +1,30 @@
 """What the ledger records beside the states: decisions, calls, dead letters and refused requests."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from clearance.decisions.decision import Decision
 from clearance.ledger import dead_letters, rejections, tables, triggered
 from clearance.ledger.dead_letters import DeadLetter
-from clearance.ledger.decisions import Answer, NewApproval, NewDecision, record_approvals, record_decisions
+from clearance.ledger.decisions import (
+    Answer,
+    NewApproval,
+    NewDecision,
+    record_approvals,
+    record_decisions,
+    stand_many,
+)
 from clearance.ledger.engine import Ledger
-from clearance.ledger.obligations import Finish
+from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.ledger.rejections import Rejection
-from clearance.obligations import Done, Parked
+from clearance.obligations import Done, ObligationId, Parked
 from tests.fakes.clock import START
-from tests.fakes.owed import LEASE, claimed, finish, obligation, owe, row
+from tests.fakes.owed import LEASE, accept, claimed, finish, notification, obligation, owe, row
 
 
 def _decision(customer_id: str, *, approved: bool = True, subject: str = "n-a") -> NewDecision:
@@ -64,10 +73,88 @@ def test_the_first_decision_about_a_customer_stands(ledger: Ledger) -> None:
     }
 
 
+def test_who_decides_second_is_told_what_stands(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        first = stand_many(connection, [_decision("C2"), _decision("C1", approved=False)])
+    with ledger.write() as connection:
+        later = stand_many(
+            connection, [_decision("C1"), _decision("C3"), _decision("C3", approved=False), _decision("C2")]
+        )
+
+    assert [decision.approved for decision in first] == [True, False]
+    assert later == [first[1], first[0], first[0], first[0]]
+
+
+def test_of_processes_that_decide_the_same_at_once_all_are_told_the_same(ledger: Ledger) -> None:
+    subjects = [f"n-{number}" for number in range(40)]
+
+    def decide(approved: bool) -> list[Decision]:
+        told: list[Decision] = []
+        for subject in subjects:
+            with ledger.write() as connection:
+                told += stand_many(connection, [_decision("C1", approved=approved, subject=subject)])
+        return told
+
+    with ThreadPoolExecutor() as pool:
+        first, second, third = pool.map(decide, [True, False, True])
+
+    assert first == second == third
+
+
+def test_the_policy_is_recorded_and_told_again(ledger: Ledger) -> None:
+    decided = Decision(approved=True, reasons=("NO_POLICY",), rules_version="v2", policy="everything-else")
+    with ledger.write() as connection:
+        stand_many(connection, [replace(_decision("C1"), decision=decided)])
+        assert stand_many(connection, [_decision("C1", approved=False)]) == [decided]
+
+
+def test_a_decision_of_the_release_before_names_no_policy(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        stand_many(connection, [_decision("C1")])
+        connection.execute(update(tables.decisions).values(policy=None))
+        (standing,) = stand_many(connection, [_decision("C1", approved=False)])
+
+    assert (standing.approved, standing.policy) == (True, "")
+
+
+def test_a_repeated_attempt_brings_what_an_earlier_one_decided(ledger: Ledger) -> None:
+    accept(ledger, notification("a"), notification("b"))
+    later = START + 2 * LEASE
+    requests = [
+        [
+            ClaimRequest(obligation_id=ObligationId(name), now=now, lease_until=now + LEASE)
+            for name in ("a", "b")
+        ]
+        for now in (START, later)
+    ]
+    with ledger.write() as connection:
+        firsts = triggered.claim_many(connection, requests[0])
+        (standing,) = stand_many(connection, [_decision("C1", approved=False)])
+    with ledger.write() as connection:
+        repeats = triggered.claim_many(connection, requests[1])
+
+    assert [claim and claim.decision for claim in firsts] == [None, None]
+    assert [claim and claim.claimed.attempt for claim in repeats] == [2, 2]
+    assert [claim and claim.decision for claim in repeats] == [standing, None]
+
+
+def test_a_first_attempt_asks_for_no_earlier_decision(ledger: Ledger) -> None:
+    """It cannot have one, and every notification has a first attempt."""
+    accept(ledger, notification("a"))
+    with ledger.write() as connection:
+        stand_many(connection, [_decision("C1")])
+        request = ClaimRequest(obligation_id=ObligationId("a"), now=START, lease_until=START + LEASE)
+        (claim,) = triggered.claim_many(connection, [request])
+
+    assert claim is not None
+    assert claim.decision is None
+
+
 def test_nothing_to_record_is_no_trouble(ledger: Ledger) -> None:
     with ledger.write() as connection:
         record_decisions(connection, [])
         record_approvals(connection, [])
+        assert stand_many(connection, []) == []
 
     assert _decided(ledger) == {}
 
