@@ -136,13 +136,22 @@ class _Alike:
         return found
 
     def _answers(self, columns: ColumnByName, rows: Sequence[int]) -> Iterable[tuple[object, ...]]:
-        found = None if self._columns is None else self._columns.judge(columns, rows)
+        if self._columns is None:
+            return [self._alone(columns, row) for row in rows]
+        found = self._columns.judge(columns, rows)
         if found is not None:
             return map(tuple, found)
-        if self._columns is None or len(rows) == 1:
-            return [tuple(check.judge(columns, row) for check in self._evaluated) for row in rows]
+        if len(rows) == 1:
+            return [self._alone(columns, rows[0])]
         middle = len(rows) // 2
-        return [*self._answers(columns, rows[:middle]), *self._answers(columns, rows[middle:])]
+        return [*self._half(columns, rows[:middle]), *self._half(columns, rows[middle:])]
+
+    def _half(self, columns: ColumnByName, rows: Sequence[int]) -> Iterable[tuple[object, ...]]:
+        # One of the two failed: check by check is next, where the other is cheap and this one is due.
+        return self._answers(columns, rows) if len(rows) > 1 else [self._alone(columns, rows[0])]
+
+    def _alone(self, columns: ColumnByName, row: int) -> tuple[object, ...]:
+        return tuple(check.judge(columns, row) for check in self._evaluated)
 
     def _verdict(self, answers: tuple[object, ...]) -> Verdict:
         found = self._verdict_by_answers.get(answers)
