@@ -1,0 +1,1 @@
+"""The fleet's limits, by an injected clock."""
