@@ -24,10 +24,11 @@ API_KEY = "sandbox-api-key"
 APPROVED_COUNTRY = "DE"  # by rules.toml, in this directory
 # More than the vendor's usual 5 s, so that a test chooses the deadline by the window of its notifications.
 LONGEST_WINDOW_MS = 12_000
-_APPROVAL = "triggered-approval"
+APPROVAL = "triggered-approval"
 _START_S = 30.0
 _BIN = Path(sys.executable).parent
 _CHECKOUT = Path(__file__).parents[2]
+_RULES = Path(__file__).with_name("rules.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class FleetPlan:
     broker_binary: str = ""
     workers: int = 2
     guardians: int = 2
-    rules: Path = Path(__file__).with_name("rules.toml")
+    rules: Path = _RULES
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -170,17 +171,17 @@ class Fleet:
         with redis.Redis.from_url(self.broker_url, socket_timeout=5) as client:
             client.flushall()
 
-    def put_faults(self, **plan: float) -> None:
-        """From now on the vendor's approval call fails like this; see the sandbox's `PUT /sandbox/faults`."""
-        self.call("PUT", "/sandbox/faults", {"group": _APPROVAL, "seed": self.seed} | plan)
+    def put_faults(self, *, group: str = APPROVAL, **plan: float) -> None:
+        """From now on these calls fail like this; see the sandbox's `PUT /sandbox/faults`."""
+        self.call("PUT", "/sandbox/faults", {"group": group, "seed": self.seed} | plan)
 
     def clear_faults(self) -> None:
         """The vendor is well again."""
         self.call("DELETE", "/sandbox/faults")
 
-    def injected(self, fault: str) -> int:
-        """How many approval calls suffered `fault` in this test."""
-        return int(self.report()["faults"].get(_APPROVAL, {}).get(fault, 0))
+    def injected(self, fault: str, *, group: str = APPROVAL) -> int:
+        """How many of these calls suffered `fault` in this test."""
+        return int(self.report()["faults"].get(group, {}).get(fault, 0))
 
     def play(self, count: int, rate_per_s: float, *, window_ms: int = 5000, **mix: float) -> str:
         """Let the sandbox send signed notifications; returns at once, with the run's id."""
@@ -326,6 +327,7 @@ class Fleet:
             "CLEARANCE_TRIGGERED_TIMEOUT_MS": str(LONGEST_WINDOW_MS),
             "CLEARANCE_LOG_FORMAT": "json",
             "CLEARANCE_STATE_DIR": str(self.directory),
+            "PROMOTIONS_URL": f"{self.sandbox_url}/promotions/activate",
             **self.plan.settings,
         }
 

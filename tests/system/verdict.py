@@ -15,6 +15,7 @@ from tests.system.fleet import APPROVED_COUNTRY, Fleet
 from tests.system.ledger_reader import UNFINISHED_STATES, Owed
 from tests.system.processes import NotInTimeError, until
 
+Expected = Callable[[Mapping[str, Any], Owed], str]
 IN_TIME = ("approved", "rejected")
 _ACCEPTED = 202
 _SHOWN_PROBLEMS = 12
@@ -50,8 +51,13 @@ class Verdict:
         return self.answered == self.accepted
 
 
-def judge(fleet: Fleet, *, settle_s: float = 25.0) -> Verdict:
-    """The verdict on everything that was played since the test began.
+def by_country(row: Mapping[str, Any], _owed: Owed) -> str:
+    """What rules.toml says to a notification."""
+    return "approved" if row["personalization"]["country"] == APPROVED_COUNTRY else "rejected"
+
+
+def judge(fleet: Fleet, *, settle_s: float = 25.0, expected: Expected = by_country) -> Verdict:
+    """The verdict on everything that was played since the test began; `expected` is the right answer to one.
 
     Raises:
         AssertionError: With everything that does not hold, and the ends of all logs.
@@ -66,7 +72,7 @@ def judge(fleet: Fleet, *, settle_s: float = 25.0) -> Verdict:
     accepted = {row["request_uid"] for row in report["notifications"] if row["status"] == _ACCEPTED}
     problems += [f"{uid}: acknowledged, and not in the ledger" for uid in accepted - owed_by_id.keys()]
     for uid, owed in owed_by_id.items():
-        problems += [f"{uid}: {told}" for told in _untrue(fleet, row_by_id[uid], owed)]
+        problems += [f"{uid}: {told}" for told in _untrue(fleet, row_by_id[uid], owed, expected)]
     # First, because whatever else is wrong may follow from it.
     problems = fleet.lost() + problems
     verdict = _summed(accepted, row_by_id, owed_by_id)
@@ -109,7 +115,7 @@ def _settle(fleet: Fleet, prefix: str, settle_s: float) -> list[str]:
     return []
 
 
-def _untrue(fleet: Fleet, row: Mapping[str, Any], owed: Owed) -> list[str]:
+def _untrue(fleet: Fleet, row: Mapping[str, Any], owed: Owed, expected: Expected) -> list[str]:
     """What the ledger says of one notification and is not so."""
     problems = []
     if owed.state in UNFINISHED_STATES:
@@ -119,9 +125,9 @@ def _untrue(fleet: Fleet, row: Mapping[str, Any], owed: Owed) -> list[str]:
     if row["answer"] == "late":
         problems.append(f"answered too late, recorded as {owed.state} {owed.reason}")
     if row["answer"] in IN_TIME and row["kind"] == "valid":
-        expected = "approved" if row["personalization"]["country"] == APPROVED_COUNTRY else "rejected"
-        if row["answer"] != expected:
-            problems.append(f"{row['answer']}, where the policy says {expected}")
+        right = expected(row, owed)
+        if row["answer"] != right:
+            problems.append(f"{row['answer']}, where the rules say {right}")
     if owed.state == "done":
         problems += _untrue_done(row, owed)
     if owed.state == "missed":
