@@ -111,7 +111,7 @@ class Judges:
             try:
                 asks_by_check[check.id] = self._asks(check, engine, opened)
             except _UnusableError as error:
-                line = _line_of(rules, check)
+                line = line_of(rules, check)
                 problems += [Problem(source=source, line=line, told=told) for told in error.told]
         if problems:
             raise RulesError(tuple(problems))
@@ -180,13 +180,23 @@ class Judges:
         return self._cooldown_by_destination[destination]
 
 
-def unset_variables(rules: Rules, named_secret: Callable[[str], str | None]) -> Iterator[tuple[str, str]]:
+def unset_variables(
+    rules: Rules, named_secret: Callable[[str], str | None]
+) -> Iterator[tuple[HttpCheck, str]]:
     """Each check and variable that it names as `env:NAME`, where `NAME` is not set."""
     for check in rules.check_by_id.values():
         if isinstance(check, HttpCheck):
             for name in _variables(check):
                 if named_secret(name) is None:
-                    yield check.id, name
+                    yield check, name
+
+
+def line_of(rules: Rules, check: OutsideCheck) -> int | None:
+    """On which line of its file a check says whom it asks."""
+    text = rules.text.removeprefix("\ufeff")
+    ids = [each["id"] for each in tomllib.loads(text)["check"]]
+    key = _KEY_BY_KIND.get(type(check), "suppression")
+    return TomlLines(text).line(("check", ids.index(check.id), key))
 
 
 class _UnusableError(Exception):
@@ -222,10 +232,3 @@ def _where(check: HttpCheck) -> str:
     """What to look at, when a value of the environment cannot be used."""
     names = _variables(check)
     return f"what {' or '.join(names)} holds: " if names else ""
-
-
-def _line_of(rules: Rules, check: OutsideCheck) -> int | None:
-    text = rules.text.removeprefix("\ufeff")
-    ids = [each["id"] for each in tomllib.loads(text)["check"]]
-    key = _KEY_BY_KIND.get(type(check), "suppression")
-    return TomlLines(text).line(("check", ids.index(check.id), key))

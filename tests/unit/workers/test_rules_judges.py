@@ -192,7 +192,9 @@ def test_unset_variables_are_found_without_asking_anybody() -> None:
     text = FRAME % '"promo"' + HTTP % ("promo", "env:PROMO_URL")
     rules = load_rules(text, source="rules.toml")
 
-    assert list(unset_variables(rules, {"PROMO_URL": "x"}.get)) == [("promo", "PROMO_AUTHORIZATION")]
+    assert list(unset_variables(rules, {"PROMO_URL": "x"}.get)) == [
+        (rules.check_by_id["promo"], "PROMO_AUTHORIZATION")
+    ]
 
 
 def test_the_rules_that_ship_are_right_and_warn_of_nothing() -> None:

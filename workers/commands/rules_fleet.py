@@ -1,0 +1,180 @@
+"""`clearance rules show` and `reload`: what does each process decide by, and does it follow a changed file?
+
+Processes say in the ledger what they have in force; a request to read the file again is a number there. Times of two
+hosts are never compared to tell whether a process has followed: what it says now differs from what it said before.
+"""
+
+import getpass
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from time import monotonic, sleep
+
+import click
+
+from clearance.clock import utc_now
+from clearance.ledger.engine import Ledger
+from clearance.ledger.rule_sets import InForce, ask_reload, in_force
+from config import settings
+from config.settings import Settings
+from workers import wiring
+from workers.commands.listing import json_option, show_all
+from workers.commands.rules_versions import known_text
+from workers.judges import read_rules
+from workers.rules_keeper import REPORT_EVERY
+
+# Reports that a process must have left out before it is taken to be gone.
+_SILENT_AFTER_REPORTS = 3
+_LOOK_EVERY_S = 0.2
+_COLUMNS = ("process", "lane", "version", "loaded_at", "seen_at", "state", "problem")
+
+
+class State(StrEnum):
+    """How a process stands to the file."""
+
+    IN_FORCE = "in force"
+    REFUSED = "refused a newer file"
+    SILENT = "silent"
+
+
+class Followed(StrEnum):
+    """What a process has made of a request to reload."""
+
+    IN_FORCE = "in force"
+    REFUSED = "refused"
+    OTHER_FILE = "has another file"
+    SILENT = "says nothing"
+
+
+@click.command("show")
+@click.argument("version", required=False)
+@json_option
+def show_rules(version: str | None, as_json: bool) -> None:
+    """List which rules each process has in force; with VERSION, print that file as it was first read."""
+    here = settings.load()
+    ledger = wiring.ledger(here)
+    if version is not None:
+        text = known_text(ledger, version)
+        click.echo(json.dumps({"version": version, "text": text}) if as_json else text, nl=as_json)
+        return
+    rows = [_row(each, _state(each, here, utc_now())) for each in _reported(ledger)]
+    if not rows and not as_json:
+        click.echo("no process has said which rules it has in force", err=True)
+        return
+    show_all(_COLUMNS, rows, as_json)
+
+
+@click.command("reload")
+@click.option(
+    "--wait-s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How long to wait for every process to follow; 0 only asks.",
+)
+@json_option
+@click.pass_context
+def reload_rules(ctx: click.Context, wait_s: float, as_json: bool) -> None:
+    """Have every process read its rules file again, and see that all do."""
+    here = settings.load()
+    wanted = read_rules(here.rules_path).version  # a file with mistakes is asked of nobody
+    ledger = wiring.ledger(here)
+    now = utc_now()
+    before = {each.process: each for each in _reported(ledger)}
+    live = {name for name, each in before.items() if _state(each, here, now) is not State.SILENT}
+    with ledger.write() as connection:
+        ask_reload(connection, asked_by=_who(), asked_at=now)
+    if wait_s == 0:
+        click.echo(f"asked for version {wanted}", err=as_json)
+        return
+    answers = _awaited(lambda: _reported(ledger), before, live, wanted, wait_s)
+    _print(answers, wanted, as_json)
+    ctx.exit(0 if all(each.outcome is Followed.IN_FORCE for each in answers) else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    said: InForce
+    outcome: Followed
+
+
+def _awaited(
+    report: Callable[[], Sequence[InForce]],
+    before: Mapping[str, InForce],
+    live: Set[str],
+    wanted: str,
+    wait_s: float,
+) -> list[_Answer]:
+    """What every live process has made of it, when all have said so, or the time is up."""
+    give_up_at = monotonic() + wait_s
+    while True:
+        answers = [
+            _Answer(said=each, outcome=_outcome(each, before.get(each.process), wanted))
+            for each in report()
+            if each.process in live or each != before.get(each.process)
+        ]
+        if all(each.outcome is not Followed.SILENT for each in answers) or monotonic() >= give_up_at:
+            return answers
+        sleep(_LOOK_EVERY_S)
+
+
+def _outcome(said: InForce, before: InForce | None, wanted: str) -> Followed:
+    if before is not None and _word(said) == _word(before):
+        return Followed.SILENT
+    if said.problem is not None:
+        return Followed.REFUSED
+    return Followed.IN_FORCE if said.version == wanted else Followed.OTHER_FILE
+
+
+def _word(said: InForce) -> tuple[object, ...]:
+    """What changes with every reload, and with nothing else: a load has its time, and so has a problem."""
+    return said.version, said.loaded_at, said.problem
+
+
+def _print(answers: Sequence[_Answer], wanted: str, as_json: bool) -> None:
+    rows = [_row(each.said, each.outcome) for each in answers]
+    if as_json:
+        click.echo(json.dumps({"version": wanted, "processes": rows}))
+        return
+    if not rows:
+        click.echo("asked; no process is there to follow", err=True)
+        return
+    show_all(_COLUMNS, rows, as_json)
+    counts = Counter(each.outcome for each in answers)
+    told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
+    click.echo(f"\nversion {wanted}: {told}")
+
+
+def _reported(ledger: Ledger) -> list[InForce]:
+    with ledger.read() as connection:
+        return in_force(connection)
+
+
+def _state(said: InForce, here: Settings, now: datetime) -> State:
+    every = max(REPORT_EVERY, timedelta(seconds=here.rules_look_every_s))
+    if now - said.seen_at > _SILENT_AFTER_REPORTS * every:
+        return State.SILENT
+    return State.IN_FORCE if said.problem is None else State.REFUSED
+
+
+def _row(said: InForce, state: State | Followed) -> dict[str, object]:
+    return {
+        "process": said.process,
+        "lane": said.lane,
+        "version": said.version,
+        "loaded_at": said.loaded_at.isoformat(timespec="milliseconds"),
+        "seen_at": said.seen_at.isoformat(timespec="milliseconds"),
+        "state": state.value,
+        "problem": said.problem,
+    }
+
+
+def _who() -> str:
+    """Who asks; a container's user may have no name."""
+    try:
+        return getpass.getuser()[:64]
+    except (KeyError, OSError):
+        return "unknown"
