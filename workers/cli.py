@@ -13,6 +13,7 @@ from workers import collector
 from workers.commands.optimove import optimove
 from workers.commands.purge import purge
 from workers.commands.rejected import rejected
+from workers.commands.rules import rules
 from workers.commands.suppressions import suppressions
 from workers.commands.up import demo, flower, up
 from workers.commands.why import why
@@ -104,6 +105,7 @@ main.add_command(flower)
 main.add_command(suppressions)
 main.add_command(why)
 main.add_command(purge)
+main.add_command(rules)
 
 
 @main.group()
