@@ -61,7 +61,7 @@ class Row:
 
     Attributes:
         approved: None if it says something that is neither true nor false.
-        code: The system's own reason for a refusal, if it is a code.
+        code: The system's own reason, if it is a code.
     """
 
     approved: bool | None
@@ -144,7 +144,7 @@ def _row(told: Mapping[str, Any]) -> Row:
     approved, reason = told.get("approved"), told.get("reason")
     if not isinstance(approved, bool):
         return Row(approved=None)
-    is_code = not approved and isinstance(reason, str) and _CODE.fullmatch(reason)
+    is_code = isinstance(reason, str) and _CODE.fullmatch(reason)
     return Row(approved=approved, code=str(reason) if is_code else "")
 
 

@@ -1,9 +1,9 @@
-"""When a vendor has asked for quiet: one worker is told, the whole fleet holds back.
+"""When somebody whom we call has asked for quiet: one worker is told, the whole fleet holds back.
 
-In: a 429 that some worker got. Out: how long nobody should call. Kept in Redis under one key a vendor's API group, with
-a time to live, so that nothing has to end it. Redis that is away means no cool-down: each worker then backs off alone,
-and the vendor says 429 again. Read at most every 50 ms a process, and every second while Redis is away: an approval
-costs no round trip for it.
+In: a 429 that some worker got. Out: how long nobody should call. Kept in Redis under one key for a vendor's API group,
+or for the system that a check asks, with a time to live, so that nothing has to end it. Redis that is away means no
+cool-down: each worker then backs off alone, and hears 429 again. Read at most every 50 ms a process, and every second
+while Redis is away: an approval costs no round trip for it.
 """
 
 from collections.abc import Callable
@@ -19,25 +19,26 @@ log = structlog.get_logger()
 _READ_EVERY_S = 0.05
 # A look at a server that hangs costs an approval the whole timeout.
 _READ_AFTER_FAILURE_S = 1.0
-# Whatever a vendor asks for: after this it is asked again.
+# Whatever was asked for: after this we call again.
 _LONGEST_S = 60.0
 
 
 class CoolDown(Protocol):
-    """How long a vendor wants to be left alone."""
+    """How long somebody wants to be left alone."""
 
     def start(self, seconds: float) -> None:
         """Hold the fleet back for this long, unless it is held back for longer already."""
 
     def remaining_s(self) -> float:
-        """Seconds until the vendor may be called; zero when it may be."""
+        """Seconds until they may be called; zero when they may be."""
 
 
 class RedisCoolDown:
     """`CoolDown` for the fleet.
 
     Args:
-        group: The vendor's API group that the cool-down is about; the key is `clearance:cooldown:<group>`.
+        group: Who is left alone: a vendor's API group, or `checks.destination.Destination.name`, which holds no
+            secret. The key is `clearance:cooldown:<group>`.
     """
 
     def __init__(self, redis: "Redis", group: str, *, time: Callable[[], float] = monotonic) -> None:

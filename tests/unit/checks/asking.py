@@ -55,13 +55,14 @@ class Asking:
         self.breaker = Breaker(failures=3, rest_s=10, time=self.seconds)
         self.paused_s: list[float] = []
         self.jitter = 1.0
+        self.overslept_s = 0.0
 
     def seconds(self) -> float:
         return self.clock().timestamp()
 
     def pause(self, wait_s: float) -> None:
         self.paused_s.append(wait_s)
-        self.clock.advance(wait_s)
+        self.clock.advance(wait_s + self.overslept_s)
 
     def check(
         self,

@@ -1,10 +1,13 @@
 """Which system a check asks: what its checks share, and what must not be told."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from clearance.checks.destination import destination_of, open_exchange
 from clearance.decisions.rules import HttpCheck
-from tests.fakes.peer import Peer
+from clearance.http.exchange import ReplyTooLong
+from tests.fakes.peer import Peer, reply
 
 CHECK = HttpCheck(id="promotion-active", reason="PROMOTION_NOT_ACTIVE", url="http://127.0.0.1:1/")
 
@@ -68,6 +71,17 @@ def test_a_check_says_its_own_headers_but_not_those_of_the_protocol(peer: Peer) 
     assert request.headers["content-type"] == "application/json"
     assert request.headers["accept"] == "application/json"
     assert "idempotency-key" not in request.headers
+
+
+@pytest.mark.loopback
+def test_a_larger_batch_may_have_a_longer_answer(peer: Peer) -> None:
+    body = b" " * 1_500_000
+    peer.answers(reply(200, body), reply(200, body))
+    for batch, fits in {2000: True, 200: False}.items():
+        http = open_exchange(HttpCheck(id="c", reason="C", url=peer.url, batch=batch), pool_size=1)
+        with nullcontext() if fits else pytest.raises(ReplyTooLong):
+            http.exchange("POST", "/", b"{}", timeout_s=5.0)
+        http.close()
 
 
 def test_a_header_that_cannot_be_sent_is_refused_without_being_repeated() -> None:

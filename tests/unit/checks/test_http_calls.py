@@ -10,7 +10,7 @@ from clearance.checks.breaker import Breaker
 from clearance.decisions.decision import APPROVED, Verdict
 from clearance.decisions.rules import HttpCheck, Otherwise
 from clearance.errors import VendorRefused, VendorThrottled, VendorUnavailable
-from clearance.http.exchange import Reply
+from clearance.http.exchange import Reply, ReplyTooLong
 from tests.fakes.clock import ManualClock
 from tests.unit.checks.asking import CHECK, FAILED, FAILED_AND_APPROVED, Asking, customers, results
 
@@ -205,11 +205,12 @@ def test_after_the_rest_a_question_is_the_probe_and_closes_the_breaker(
 @pytest.mark.parametrize(
     "answer",
     [
-        VendorThrottled("c", retry_after_s=0.0),
+        VendorThrottled("c", retry_after_s=30.0),
+        ReplyTooLong("c", "too long a reply"),
         VendorRefused("c", 404),
         Reply(status=200, body=b"<", latency_s=0),
     ],
-    ids=["429", "404", "html"],
+    ids=["429", "too long", "404", "html"],
 )
 def test_who_answers_anything_is_there_to_the_breaker(
     ask: Ask, asking: Asking, http: FakeExchange, answer: object
@@ -230,6 +231,25 @@ def test_silence_opens_the_breaker_unless_there_was_hardly_time_to_answer(
     http.answers.extend([SILENT] * 3)
     ask(left_s=5.0)
     assert not asking.breaker.admits()
+
+
+def test_a_5xx_opens_the_breaker_however_little_time_there_was(
+    ask: Ask, asking: Asking, http: FakeExchange
+) -> None:
+    for _ in range(3):
+        http.answers.append(DOWN)
+        ask(left_s=0.04)
+    assert not asking.breaker.admits()
+
+
+def test_when_a_pause_outlasts_the_time_the_last_failure_is_told(
+    ask: Ask, asking: Asking, http: FakeExchange
+) -> None:
+    asking.overslept_s = 20.0
+    http.answers.append(DOWN)
+    assert ask() == FAILED
+    assert asking.failures("server_error") == 1
+    assert len(http.timeouts_s) == 1
 
 
 def test_a_bug_in_an_exchange_fails_its_batch_only_and_is_logged_by_type(
