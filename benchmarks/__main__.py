@@ -1,4 +1,4 @@
-"""`make bench`: this lane and the usual way, in turn, on this machine."""
+"""`make bench`: this lane and the usual way, in turn, on this machine. `python -m benchmarks rules`: decisions."""
 
 import shutil
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import report
+from benchmarks import report, rules
 from benchmarks.comparison import Comparison, Plan
 from benchmarks.processes import BenchmarkFailed, ending_in_order
 from benchmarks.targets import OURS, USUAL
@@ -29,7 +29,7 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | 
     return numbers
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.option("--quick", is_flag=True, help="Fewer rates, shorter trials: within 90 s, and less certain.")
 @click.option("--latency", "latencies", default="0,80", callback=_numbers, help="The vendor's, in ms.")
 @click.option("--seconds", type=click.FloatRange(1, 60), default=None, help="Of one trial.")
@@ -38,7 +38,9 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Results."
 )
+@click.pass_context
 def main(
+    context: click.Context,
     *,
     quick: bool,
     latencies: tuple[float, ...],
@@ -48,6 +50,8 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Measure this lane and the usual way (Flask, Celery prefork, requests), with the same load and the same vendor."""
+    if context.invoked_subcommand is not None:
+        return
     both = (OURS, USUAL)
     plan = Plan(
         systems=both if only is None else (OURS,) if only == "ours" else (USUAL,),
@@ -76,6 +80,13 @@ def main(
     report.show(comparison.outcome, plan, console)
     if json_path is not None:
         report.save(comparison.outcome, plan, json_path)
+
+
+@main.command("rules")
+@click.option("--customers", type=click.IntRange(1_000), default=1_000_000, show_default=True)
+def rules_command(*, customers: int) -> None:
+    """Measure decisions by rules, and the same through Python lambdas."""
+    sys.exit(0 if rules.run(customers, report.console()) else 1)
 
 
 def _numbers_of(text: str) -> tuple[float, ...]:
