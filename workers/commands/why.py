@@ -95,8 +95,8 @@ def _decision_lines(story: Story) -> Iterator[str]:
     answer = "approved" if decision.approved else "not approved"
     yield f"  {answer}{': ' if reasons else ''}{reasons}"
     after = f", {_after(story.asked.received_at, decided.decided_at)}" if story.asked else ""
-    policy = f"policy {decision.policy}" if decision.policy else "no policy"
-    yield f"  decided {_shown(decided.decided_at)}{after} by {policy} of rules {decision.rules_version}"
+    policy = f"policy {decision.policy}" if decision.policy else "no policy applied"
+    yield f"  decided {_shown(decided.decided_at)}{after}: {policy}, rules {decision.rules_version}"
 
 
 def _call_line(story: Story, call: Sent) -> str:
