@@ -10,7 +10,7 @@ Source: CEL language definition; cel-expr-python 0.1.3.
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cel_expr_python import cel
@@ -59,6 +59,7 @@ TYPE_BY_KIND = {
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # At the start of a line: what is quoted from the expression begins with a bar.
 _PLACE = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)", re.MULTILINE)
+_MOST_ERRORS = 20  # the engine tells no more at once
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
@@ -101,8 +102,14 @@ class Condition:
     @cached_property
     def names(self) -> frozenset[str]:
         """The declared names that the expression really uses: without one of them it does not compile."""
-        mentioned = set(_IDENTIFIER.findall(self.text)) & set(self._kind_by_name)
-        return frozenset(name for name in mentioned if self._needs(name))
+        found: dict[str, Kind] = {}
+        while True:
+            missed, is_all = self._missed(found)
+            found |= {name: self._kind_by_name[name] for name in missed}
+            if is_all:
+                return frozenset(found)
+            if not missed:  # the engine is at a loss: rather a name too many
+                return frozenset(set(_IDENTIFIER.findall(self.text)) & set(self._kind_by_name))
 
     def judge(self, value_by_name: Mapping[str, object]) -> bool | None:
         """What it says of these values, each of its kind; None when it cannot be evaluated."""
@@ -112,13 +119,17 @@ class Condition:
             return None
         return found if isinstance(found, bool) else None
 
-    def _needs(self, name: str) -> bool:
-        others = {other: kind for other, kind in self._kind_by_name.items() if other != name}
+    def _missed(self, kind_by_name: Mapping[str, Kind]) -> tuple[set[str], bool]:
+        """Which names the engine misses when only these are declared, and whether it says so of all."""
         try:
-            _compiled(self.text, others)
-        except ExpressionError:
-            return True
-        return False
+            _compiled(self.text, kind_by_name)
+        except ExpressionError as error:
+            errors = (error, *error.further)
+        else:
+            return set(), True
+        undeclared = {each.undeclared.partition(".")[0] for each in errors if each.undeclared}
+        missed = undeclared & (self._kind_by_name.keys() - kind_by_name.keys())
+        return missed, all(each.undeclared for each in errors) and len(errors) < _MOST_ERRORS
 
 
 def compile_condition(text: str, kind_by_name: Mapping[str, Kind]) -> Condition:
@@ -130,6 +141,7 @@ def compile_condition(text: str, kind_by_name: Mapping[str, Kind]) -> Condition:
     return Condition(text, kind_by_name)
 
 
+@lru_cache(maxsize=1024)
 def is_usable_name(name: str) -> bool:
     """Whether an expression can use a variable of this name: `true`, `in`, `int` and `package` it cannot.
 
@@ -145,9 +157,7 @@ def is_usable_name(name: str) -> bool:
 
 
 def _compiled(text: str, kind_by_name: Mapping[str, Kind]) -> Any:
-    # Names that the text does not mention change nothing, and each costs time.
-    mentioned = kind_by_name.keys() & set(_IDENTIFIER.findall(text))
-    env = cel.NewEnv(variables={name: TYPE_BY_KIND[kind_by_name[name]] for name in sorted(mentioned)})
+    env = _env(tuple(sorted(kind_by_name.items())))
     try:
         program = env.compile(text)
     except Exception as error:  # noqa: BLE001 - the engine raises RuntimeError with all in its text
@@ -155,6 +165,12 @@ def _compiled(text: str, kind_by_name: Mapping[str, Kind]) -> Any:
     if program.return_type() != cel.Type.BOOL:
         raise ExpressionError(f"must be true or false, and is {program.return_type().name().lower()}")
     return program
+
+
+# What an environment compiles first takes it five times as long as what follows, and a rules file needs three of them.
+@lru_cache(maxsize=16)
+def _env(names: tuple[tuple[str, Kind], ...]) -> Any:
+    return cel.NewEnv(variables={name: TYPE_BY_KIND[kind] for name, kind in names})
 
 
 def _error(told: str) -> ExpressionError:
