@@ -20,7 +20,7 @@ from clearance.ledger import inputs as ledger_inputs
 from clearance.ledger.engine import Ledger
 from clearance.ledger.inputs import KeptInputs
 from config import settings
-from workers import wiring
+from workers import connections
 from workers.commands.listing import json_option, show_all
 from workers.commands.rules_changes import Changes, Compared, replayed
 from workers.commands.rules_files import load_campaign, load_customers
@@ -75,7 +75,7 @@ def diff_rules(
     if customers_path and campaign_path:
         changes = _of_file(new, against, campaign_path, customers_path)
     else:
-        ledger = wiring.ledger(settings.load())
+        ledger = connections.ledger(settings.load())
         old = None if against is None else other_rules(ledger, against)
         changes = _of_past(new, old, _kept(ledger, since, last))
     _print(new, changes, most, as_json)
@@ -86,7 +86,7 @@ def _of_file(new: Rules, against: str | None, campaign_path: str, customers_path
     """Customers of a file, decided by both."""
     campaign, customers = load_campaign(campaign_path), load_customers(customers_path)
     here = settings.load()
-    old = other_rules(wiring.ledger(here), against, or_file=here.rules_path)
+    old = other_rules(connections.ledger(here), against, or_file=here.rules_path)
     before, after = assuming(old, campaign, customers), assuming(new, campaign, customers)
     changes = Changes(against=old.version)
     for check_id in dict.fromkeys([*before.assumed, *after.assumed]):

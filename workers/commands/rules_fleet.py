@@ -20,7 +20,7 @@ from clearance.ledger.engine import Ledger
 from clearance.ledger.rule_sets import InForce, ask_reload, in_force
 from config import settings
 from config.settings import Settings
-from workers import wiring
+from workers import connections
 from workers.commands.listing import json_option, show_all
 from workers.commands.rules_versions import known_text
 from workers.judges import read_rules
@@ -55,7 +55,7 @@ class Followed(StrEnum):
 def show_rules(version: str | None, as_json: bool) -> None:
     """List which rules each process has in force; with VERSION, print that file as it was first read."""
     here = settings.load()
-    ledger = wiring.ledger(here)
+    ledger = connections.ledger(here)
     if version is not None:
         text = known_text(ledger, version)
         click.echo(json.dumps({"version": version, "text": text}) if as_json else text, nl=as_json)
@@ -81,7 +81,7 @@ def reload_rules(ctx: click.Context, wait_s: float, as_json: bool) -> None:
     """Have every process read its rules file again, and see that all do."""
     here = settings.load()
     wanted = read_rules(here.rules_path).version  # a file with mistakes is asked of nobody
-    ledger = wiring.ledger(here)
+    ledger = connections.ledger(here)
     now = utc_now()
     before = {each.process: each for each in _reported(ledger)}
     live = {name for name, each in before.items() if _state(each, here, now) is not State.SILENT}

@@ -19,7 +19,8 @@ from clearance.decisions.rules import CelCheck, Rules
 from clearance.identifiers import new_id
 from clearance.ledger.group_commit import GroupCommit
 from config import logs, settings
-from workers import deciding, wiring
+from config.settings import SettingsError
+from workers import connections, deciding
 from workers.commands.listing import json_option, printable, show_all
 from workers.commands.rules_changes import answer_of
 from workers.commands.rules_files import load_campaign, load_customers, misspelt_attributes
@@ -88,9 +89,11 @@ def _asked(
     rules: Rules, source: str, campaign: Campaign, customers: Sequence[Customer], ask_s: float
 ) -> Tried:
     here = settings.load()
+    if not connections.shared_redis_url(here):
+        raise SettingsError(("CLEARANCE_REDIS_URL: required to heed the fleet's cool-downs",))
     logs.configure(here.log_format, here.log_level, "rules-try")
-    ledger = wiring.ledger(here)
-    commits = GroupCommit(ledger, wiring.metrics)
+    ledger = connections.ledger(here)
+    commits = GroupCommit(ledger, connections.metrics)
     judges = deciding.judges(here, commits)
     try:
         judge = judges.judge(rules, source=source)
