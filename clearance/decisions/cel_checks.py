@@ -21,8 +21,10 @@ ColumnByName = Mapping[str, Sequence[object]]
 Gaps = tuple[tuple[str, Unusable], ...]
 
 _OF_CAMPAIGN = ("is_control", "trigger_name")
-# How many combinations of missing values, and of answers, are remembered: far more than a healthy feed has.
-_REMEMBERED_MAX = 4096
+# Combinations of missing values, and of answers, that are remembered: more than a healthy feed has. A compiled
+# combination takes some 200 kB.
+_COMBINATIONS_MAX = 256
+_VERDICTS_MAX = 1024
 # Compiling pays once so many customers have lacked the same values.
 _COMPILE_AFTER_ROWS = 64
 
@@ -69,22 +71,22 @@ class CelChecks:
     def __init__(self, checks: Sequence[CompiledCheck], kind_by_name: Mapping[str, Kind]) -> None:
         self._checks = checks
         self._kind_by_name = kind_by_name
-        self._used = [name for name in kind_by_name if any(name in check.names for check in checks)]
-        self._alike_by_gaps: dict[Gaps, _Alike] = {(): _Alike(checks, (), kind_by_name)}
-        self._alike_by_gaps[()].compile()
+        used = [name for name in kind_by_name if any(name in check.names for check in checks)]
+        self._attributes = [(name, kind_by_name[name]) for name in used if name not in CHECK_VARIABLES]
+        self._variables = [(name, kind_by_name[name]) for name in used if name in CHECK_VARIABLES]
+        self._complete = _Alike(checks, (), kind_by_name)
+        self._complete.compile()
+        self._incomplete_by_gaps: dict[Gaps, _Alike] = {}
 
     def verdicts(self, campaign: Campaign, customers: Sequence[Customer]) -> list[Verdict]:
         """One a customer, in their order."""
-        columns = {
-            name: convert_all(_raw(name, campaign, customers), self._kind_by_name[name])
-            for name in self._used
-        }
+        columns = self._columns(campaign, customers)
         gaps_by_row: dict[int, Gaps] = {}
         for name, column in columns.items():
             for row in [row for row, value in enumerate(column) if type(value) is Unusable]:
                 gaps_by_row[row] = (*gaps_by_row.get(row, ()), (name, cast("Unusable", column[row])))
         if not gaps_by_row:
-            return self._alike(()).verdicts(columns, range(len(customers)))
+            return self._complete.verdicts(columns, range(len(customers)))
         rows_by_gaps: dict[Gaps, list[int]] = {}
         for row in range(len(customers)):
             rows_by_gaps.setdefault(gaps_by_row.get(row, ()), []).append(row)
@@ -93,12 +95,24 @@ class CelChecks:
             verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(columns, rows), strict=True))
         return [verdict_by_row[row] for row in range(len(customers))]
 
+    def _columns(self, campaign: Campaign, customers: Sequence[Customer]) -> ColumnByName:
+        records = [customer.attributes for customer in customers]
+        columns = {
+            name: convert_all([record.get(name) for record in records], kind)
+            for name, kind in self._attributes
+        }
+        for name, kind in self._variables:
+            columns[name] = convert_all(_variable(name, campaign, customers), kind)
+        return columns
+
     def _alike(self, gaps: Gaps) -> "_Alike":
-        found = self._alike_by_gaps.get(gaps)
+        if not gaps:
+            return self._complete
+        found = self._incomplete_by_gaps.get(gaps)
         if found is None:
-            found = _Alike(self._checks, gaps, self._kind_by_name)
-            if len(self._alike_by_gaps) < _REMEMBERED_MAX:
-                self._alike_by_gaps[gaps] = found
+            if len(self._incomplete_by_gaps) >= _COMBINATIONS_MAX:
+                self._incomplete_by_gaps.clear()
+            found = self._incomplete_by_gaps[gaps] = _Alike(self._checks, gaps, self._kind_by_name)
         return found
 
 
@@ -157,7 +171,7 @@ class _Alike:
         found = self._verdict_by_answers.get(answers)
         if found is None:
             found = self._together(answers)
-            if len(self._verdict_by_answers) < _REMEMBERED_MAX:
+            if len(self._verdict_by_answers) < _VERDICTS_MAX:
                 self._verdict_by_answers[answers] = found
         return found
 
@@ -173,9 +187,7 @@ class _Alike:
         )
 
 
-def _raw(name: str, campaign: Campaign, customers: Sequence[Customer]) -> Sequence[object]:
+def _variable(name: str, campaign: Campaign, customers: Sequence[Customer]) -> Sequence[object]:
     if name in _OF_CAMPAIGN:
         return [getattr(campaign, name)] * len(customers)
-    if name in CHECK_VARIABLES:
-        return [getattr(customer, name) for customer in customers]
-    return [customer.attributes.get(name) for customer in customers]
+    return [getattr(customer, name) for customer in customers]

@@ -26,6 +26,11 @@ class Unusable(StrEnum):
     MISSING = "MISSING"
     MALFORMED = "MALFORMED"
 
+    @classmethod
+    def why(cls, value: object) -> "Unusable":
+        """Why `value`, which is of no use, is not."""
+        return cls.MISSING if value is None else cls.MALFORMED
+
 
 _INT_TEXT = re.compile(r"-?[0-9]{1,19}")
 _DOUBLE_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -35,32 +40,33 @@ _BOOL_BY_TEXT = {"true": True, "false": False}
 
 def convert(value: object, kind: Kind) -> object:
     """`value` as `kind`, or `Unusable`. Absent is None, as in JSON."""
-    return Unusable.MISSING if value is None else _CONVERT_BY_KIND[kind](value)
+    return _CONVERT_BY_KIND[kind](value)
 
 
 def convert_all(values: Sequence[object], kind: Kind) -> list[object]:
     """Each of `values` as `convert` has it, quickly where a value already is what it should be."""
+    slowly = _CONVERT_BY_KIND[kind]
     match kind:
         case Kind.STRING:
-            return [v if type(v) is str and v.isascii() else convert(v, kind) for v in values]
+            return [v if type(v) is str and v.isascii() else slowly(v) for v in values]
         case Kind.INT:
-            return [v if type(v) is int and _INT_MIN <= v <= _INT_MAX else convert(v, kind) for v in values]
+            return [v if type(v) is int and _INT_MIN <= v <= _INT_MAX else slowly(v) for v in values]
         case Kind.DOUBLE:
-            return [v if type(v) is float and v - v == 0.0 else convert(v, kind) for v in values]
+            return [v if type(v) is float and v - v == 0.0 else slowly(v) for v in values]
         case Kind.BOOL:
-            return [v if v is True or v is False else convert(v, kind) for v in values]
+            return [v if v is True or v is False else slowly(v) for v in values]
         case Kind.STRINGS:
-            return [convert(v, kind) for v in values]
+            return [slowly(v) for v in values]
 
 
 def _string(value: object) -> object:
-    return value if type(value) is str and _is_unicode(value) else Unusable.MALFORMED
+    return value if type(value) is str and _is_unicode(value) else Unusable.why(value)
 
 
 def _int(value: object) -> object:
     if type(value) is str and _INT_TEXT.fullmatch(value):
         value = int(value)
-    return value if type(value) is int and _INT_MIN <= value <= _INT_MAX else Unusable.MALFORMED
+    return value if type(value) is int and _INT_MIN <= value <= _INT_MAX else Unusable.why(value)
 
 
 def _double(value: object) -> object:
@@ -71,18 +77,18 @@ def _double(value: object) -> object:
         number = _exactly(value)
     elif type(value) is str and _DOUBLE_TEXT.fullmatch(value):
         number = float(value)
-    return number if math.isfinite(number) else Unusable.MALFORMED
+    return number if math.isfinite(number) else Unusable.why(value)
 
 
 def _bool(value: object) -> object:
     if type(value) is str:
         return _BOOL_BY_TEXT.get(value, Unusable.MALFORMED)
-    return value if type(value) is bool else Unusable.MALFORMED
+    return value if type(value) is bool else Unusable.why(value)
 
 
 def _strings(value: object) -> object:
     if type(value) not in (list, tuple):
-        return Unusable.MALFORMED
+        return Unusable.why(value)
     texts = list(value)  # type: ignore[call-overload]  # just seen to be a list or a tuple
     return texts if all(type(text) is str and _is_unicode(text) for text in texts) else Unusable.MALFORMED
 
