@@ -5,7 +5,7 @@ limit is no attempt: nothing was sent. Part of the window is reserved: ordinary 
 a large send group does not hold up a customer whose approval is due in seconds.
 
 What a change must keep: one round trip (`rate.lua` asks and counts in one step), by the clock of the Redis server
-only, so that no worker's clock matters.
+only, so that no worker's clock matters. Measured on one busy machine: 0.2 ms a call (p99 0.4 ms), twice a GET.
 
 Redis that is away: each process goes on alone, with a quarter of the limit, and asks Redis again every second. Closing
 instead would miss deadlines for certain; too many calls are only answered by a 429, which the cool-down shares.

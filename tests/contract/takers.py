@@ -14,7 +14,8 @@ import redis
 
 from clearance.limits.rate import RateLimit, RedisRateLimit, Urgency
 
-_GROUP = "hammered"
+# What is printed, and the server's list that it is seen in.
+SEEN = {"every_us": "clearance:rate:{hammered}", "ordinary_us": "clearance:rate:{hammered}:ordinary"}
 
 
 def take_all(
@@ -36,20 +37,21 @@ if __name__ == "__main__":
     with redis.Redis.from_url(url) as client:
         its_limit = RedisRateLimit(
             client,
-            _GROUP,
+            "hammered",
             calls=int(calls),
             window_s=float(window_s),
             reserved=int(reserved),
             time=lambda: time.monotonic() + skew_s,
         )
-        seen: set[int] = set()
+        seen: dict[str, set[int]] = {name: set() for name in SEEN}
 
         def look() -> None:
             # The server keeps a call for a window only: all look, so that a process that is held up loses nothing.
-            seen.update(map(int, client.lrange(f"clearance:rate:{{{_GROUP}}}", 0, -1)))
+            for name, key in SEEN.items():
+                seen[name].update(map(int, client.lrange(key, 0, -1)))
 
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
         its_count = take_all(its_limit, Urgency(its_urgency), float(how_long_s), look)
-        sys.stdout.write(json.dumps({"taken": its_count, "counted_us": sorted(seen)}))
+        sys.stdout.write(json.dumps({"taken": its_count, **{name: sorted(us) for name, us in seen.items()}}))
