@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clearance.checks.http_protocol import load_answers
-from clearance.decisions.expressions import CHECK_VARIABLES, POLICY_VARIABLES, Kind
+from clearance.decisions.expressions import CHECK_VARIABLES, POLICY_VARIABLES, Kind, compile_condition
 from clearance.decisions.rules import HttpCheck
 from clearance.decisions.rules_file import load_rules
 from clearance.decisions.values import Unusable, convert
@@ -76,6 +76,18 @@ def test_the_document_names_every_variable_of_expressions() -> None:
 
     assert of_checks == set(CHECK_VARIABLES)
     assert of_policies == set(POLICY_VARIABLES)
+
+
+def test_the_expressions_that_the_document_recommends_can_be_used() -> None:
+    kinds = {"country": Kind.STRING, "age": Kind.INT, "loyalty_tier": Kind.STRING, **CHECK_VARIABLES}
+    written = [_spans(row[1])[0].replace(r"\|", "|") for row in _rows("| to say | write |")]
+
+    for text in written:
+        if text.startswith("applies = "):
+            compile_condition(tomllib.loads(text)["applies"], POLICY_VARIABLES)
+        else:
+            compile_condition(text, kinds)
+    assert len(written) > 3
 
 
 def test_the_document_states_the_defaults_of_http_checks() -> None:
