@@ -21,7 +21,7 @@ class Finding:
 
     path: Path
     told: str
-    line_in_value: int = 1
+    line_in_value: int | None = None
 
 
 def findings_in(messages: object, path: Path = ()) -> Iterator[Finding]:

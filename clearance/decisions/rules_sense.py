@@ -112,7 +112,7 @@ def _of_expressions(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(
                     path=each.path,
                     told=explained(error, each.text, each.kind_by_name),
-                    line_in_value=error.line or 1,
+                    line_in_value=error.line,
                 )
 
 

@@ -60,12 +60,16 @@ class TomlLines:
             if first is not spot:
                 self.twice.append(Spot(path=spot.path, line=spot.line, value=spot.value, twice_of=first.line))
 
-    def line(self, path: Path, line_in_value: int = 1) -> int | None:
-        """The line of the key, or else of the nearest around it; None when there is none."""
+    def line(self, path: Path, line_in_value: int | None = None) -> int | None:
+        """The line of the key, or else of the nearest around it; None when there is none.
+
+        With `line_in_value`, from 1, that line of its text where it is certain.
+        """
         for length in range(len(path), 0, -1):
             spot = self._spot_by_path.get(path[:length])
             if spot is not None:
-                return spot.line_of(line_in_value) if length == len(path) else spot.line
+                is_itself = length == len(path) and line_in_value is not None
+                return spot.line_of(line_in_value or 1) if is_itself else spot.line
         return None
 
 
