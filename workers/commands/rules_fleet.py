@@ -88,7 +88,7 @@ def reload_rules(ctx: click.Context, wait_s: float, as_json: bool) -> None:
     with ledger.write() as connection:
         ask_reload(connection, asked_by=_who(), asked_at=now)
     if wait_s == 0:
-        click.echo(f"asked for version {wanted}", err=as_json)
+        click.echo(json.dumps({"version": wanted, "processes": []}) if as_json else f"asked for {wanted}")
         return
     answers = _awaited(lambda: _reported(ledger), before, live, wanted, wait_s)
     _print(answers, wanted, as_json)

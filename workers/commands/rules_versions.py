@@ -1,5 +1,6 @@
 """Which rules are meant by this word? A file, a version that the ledger remembers, or what is in force."""
 
+import re
 from pathlib import Path
 
 from clearance.decisions.did_you_mean import shown
@@ -9,6 +10,9 @@ from clearance.ledger.engine import Ledger
 from clearance.ledger.rule_sets import in_force, text_of
 from workers.commands.rules_files import FileError
 from workers.judges import read_rules
+
+# As `rules_version` makes them.
+_VERSION = re.compile(r"[0-9a-f]{16,64}")
 
 
 def other_rules(ledger: Ledger, named: str | None, *, or_file: str = "") -> Rules:
@@ -20,10 +24,10 @@ def other_rules(ledger: Ledger, named: str | None, *, or_file: str = "") -> Rule
 
     Raises:
         RulesError: They are no rules any more, or that file is none.
-        FileError: Neither a file nor a version.
+        FileError: What looks like a version is none that the ledger knows.
         LedgerUnavailable: It is away, and would have to be asked.
     """
-    if named is not None and Path(named).is_file():
+    if named is not None and (Path(named).is_file() or not _VERSION.fullmatch(named)):
         return read_rules(named)
     version = named or _version_in_force(ledger)
     if version is None:
@@ -41,7 +45,7 @@ def known_text(ledger: Ledger, version: str) -> str:
     with ledger.read() as connection:
         text = text_of(connection, version)
     if text is None:
-        raise FileError([f"{shown(version)} is neither a file nor a version that the ledger knows"])
+        raise FileError([f"the ledger knows no version {shown(version)}"])
     return text
 
 
