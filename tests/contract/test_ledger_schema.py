@@ -8,12 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
-from clearance.ledger import migrate
-from clearance.ledger.engine import open_ledger
+from clearance.decisions.decision import Decision
+from clearance.ledger import migrate, why
+from clearance.ledger.engine import Ledger, open_ledger
 from clearance.ledger.tables import metadata
 from tests.contract.conftest import BACKENDS
 
@@ -56,6 +58,51 @@ def test_upgrading_again_changes_nothing(empty_url: str) -> None:
     migrate.upgrade(ledger)
 
     assert migrate.upgrade(ledger) == migrate.current_revision(ledger) == migrate.newest_revision()
+    ledger.close()
+
+
+# What the spine's release writes, column by column.
+_WRITTEN_BY_0001 = {
+    "notifications": "id, kind, vendor_id, customer_id, received_at, signed_at, deadline_at, body",
+    "obligations": "id, lane, task, subject, state, created_at, run_at, deadline_at, publish_at, trace_id",
+    "decisions": "subject, customer_id, approved, reasons, rules_version, inputs_digest, decided_at",
+}
+_ITS_ROWS = {
+    "notifications": "'n1', 'triggered', 'r1', 'C1', {now}, NULL, {now}, NULL",
+    "obligations": "'o1', 'triggered', 't', 'n1', 'done', {now}, {now}, {now}, {now}, 'x'",
+    "decisions": "'n1', 'C1', {true}, '[\"OLD\"]', 'v1', 'd', {now}",
+}
+
+
+def _write_as_0001(ledger: Ledger) -> None:
+    """As a worker does that has not been upgraded yet."""
+    is_sqlite = ledger.dialect == "sqlite"
+    literals = {"now": "'2026-03-02 09:00:00.000000'", "true": "1" if is_sqlite else "TRUE"}
+    with ledger.write() as connection:
+        for table, columns in _WRITTEN_BY_0001.items():
+            row = _ITS_ROWS[table].format(**literals)
+            connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({row})")  # noqa: S608 - a test
+
+
+@pytest.mark.parametrize("schema_when_written", ["0001", "head"])
+def test_what_the_release_before_writes_is_taken_kept_and_told(
+    empty_url: str, schema_when_written: str
+) -> None:
+    ledger = open_ledger(empty_url, timeout_s=10)
+    with ledger.write() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, schema_when_written)
+    _write_as_0001(ledger)
+
+    migrate.upgrade(ledger)
+
+    with ledger.read() as connection:
+        (story,) = why.stories(connection, "C1", last=10)
+    assert story.decided is not None
+    assert story.decided.decision == Decision(approved=True, reasons=("OLD",), rules_version="v1")
+    assert story.asked is not None
+    assert (story.asked.series_id, story.asked.occurrence_id) == (None, None)
     ledger.close()
 
 
