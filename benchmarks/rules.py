@@ -53,7 +53,7 @@ class _Check:
         return self.id.upper()
 
 
-_CHECKS = (
+CHECKS = (
     _Check("included", "!excluded", lambda v: not v["excluded"], ("excluded",)),
     _Check(
         "licensed",
@@ -85,7 +85,7 @@ _CHECKS = (
 def run(count: int, to: Console) -> bool:
     """Measure and tell; whether all answers were equal."""
     engine = Engine(load_rules(_rules_text(), source="benchmark"))
-    to.print(f"{count:,} customers, {len(_CHECKS)} checks: making the customers", style="dim")
+    to.print(f"{count:,} customers, {len(CHECKS)} checks: making the customers", style="dim")
     customers = _customers(count)
     inputs_mb = _peak_mb()
     engine_s, decisions = _timed(lambda each: engine.decide_many(_CAMPAIGN, each), customers)
@@ -136,14 +136,14 @@ class _Plain:
 
     def loose(self, records: Sequence[Values]) -> list[Decision]:
         return [
-            self._decision(tuple([check.reason for check in _CHECKS if not check.plain(record)]))
+            self._decision(tuple([check.reason for check in CHECKS if not check.plain(record)]))
             for record in records
         ]
 
     def _strictly(self, attributes: Values) -> Decision:
         values = {name: convert(attributes.get(name), kind) for name, kind in _KIND_BY_NAME.items()}
         reasons: dict[str, None] = {}
-        for check in _CHECKS:
+        for check in CHECKS:
             gaps = [name for name in check.names if type(values[name]) is Unusable]
             if gaps:
                 reasons.update((f"{values[name]}:{name}", None) for name in _KIND_BY_NAME if name in gaps)
@@ -201,9 +201,9 @@ def _attributes(chance: random.Random) -> dict[str, object]:
 def _rules_text() -> str:
     attributes = "\n".join(f'{name} = "{kind}"' for name, kind in _KIND_BY_NAME.items())
     checks = "\n".join(
-        f"[[check]]\nid = '{check.id}'\nreason = '{check.reason}'\ncel = '{check.cel}'" for check in _CHECKS
+        f"[[check]]\nid = '{check.id}'\nreason = '{check.reason}'\ncel = '{check.cel}'" for check in CHECKS
     )
-    ids = ", ".join(f'"{check.id}"' for check in _CHECKS)
+    ids = ", ".join(f'"{check.id}"' for check in CHECKS)
     policy = f"[[policy]]\nid = 'bonus'\napplies = '\"bonus\" in tags'\nchecks = [{ids}]"
     return f"[attributes]\n{attributes}\n{checks}\n{policy}\n"
 

@@ -79,7 +79,7 @@ class CelChecks:
         self._incomplete_by_gaps: dict[Gaps, _Alike] = {}
 
     def verdicts(self, campaign: Campaign, customers: Sequence[Customer]) -> list[Verdict]:
-        """One a customer, in their order."""
+        """One a customer, in their order; a reason that several checks give is told by each."""
         columns = self._columns(campaign, customers)
         gaps_by_row: dict[int, Gaps] = {}
         for name, column in columns.items():
@@ -183,7 +183,7 @@ class _Alike:
         ]
         return Verdict(
             approved=all(verdict.approved for verdict in each),
-            reasons=tuple(dict.fromkeys(reason for verdict in each for reason in verdict.reasons)),
+            reasons=tuple(reason for verdict in each for reason in verdict.reasons),
         )
 
 

@@ -1,10 +1,11 @@
 """The engine: which policy decides, what a decision says, and that one customer's trouble is nobody else's."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from clearance.decisions.columns import Columns
+from clearance.decisions.columns import ROWS, Columns
 from clearance.decisions.decision import APPROVED, Campaign, Customer, Decision, Verdict
 from clearance.decisions.engine import Engine
 from clearance.decisions.expressions import ExpressionError, Kind, compile_condition
@@ -132,6 +133,24 @@ def test_one_customers_trouble_is_nobody_elses() -> None:
     assert {row: decision.reasons for row, decision in enumerate(decisions) if not decision.approved} == {
         row: reasons for row, (_, reasons) in troubled.items()
     }
+
+
+def test_many_who_lack_the_same_value_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    judge = Columns.judge
+
+    def counted(self: Columns, columns: Mapping[str, Sequence[object]], rows: Sequence[int]) -> object:
+        asked.append(len(rows))
+        return judge(self, columns, rows)
+
+    monkeypatch.setattr(Columns, "judge", counted)
+    engine = Engine(rules(_ADULT, _LICENSED, attributes=_ATTRIBUTES))
+
+    first = engine.decide_many(CAMPAIGN, [customer(country="FR")] * 40)
+    second = engine.decide_many(CAMPAIGN, [customer(country="FR")] * 40)
+
+    assert asked == [ROWS, 40 - ROWS]
+    assert {decision.reasons for decision in first + second} == {("MISSING:age", "LICENSED")}
 
 
 def test_no_customers_have_no_decisions() -> None:
