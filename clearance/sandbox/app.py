@@ -12,6 +12,8 @@ from clearance.sandbox.legacy import LegacyApi, dispatch
 from clearance.sandbox.limits import SlidingWindows
 from clearance.sandbox.options import SandboxOptions
 from clearance.sandbox.promotions import PromotionSystem
+from clearance.sandbox.scheduled import Scheduled
+from clearance.sandbox.scheduled_telling import Teller
 from clearance.sandbox.sender import Sender
 from clearance.sandbox.times import Times
 from clearance.sandbox.traffic import Player
@@ -34,17 +36,21 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     gate = Gate(credentials=credentials, windows=windows, faults=faults, times=times)
     tenant, sender = Tenant(options.secret), Sender()
     promotions = PromotionSystem(options.promotions_authorization)
+    legacy = LegacyApi(credentials=credentials, times=times)
+    scheduled = Scheduled(
+        teller=Teller(sender.post, times), url_by_event_type=legacy.url_by_event_type, times=times
+    )
     control = Control(
         tenant=tenant,
         credentials=credentials,
         faults=faults,
         windows=windows,
         promotions=promotions,
+        scheduled=scheduled,
         player=Player(sender.post, times),
         times=times,
     )
     triggered = TriggeredApi(tenant=tenant, current_record=lambda: control.record, times=times)
-    legacy = LegacyApi(credentials=credentials, times=times)
 
     async def run_sender(_: web.Application) -> AsyncIterator[None]:
         await sender.open()
@@ -57,6 +63,8 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     app.add_routes(control.routes())
     app.add_routes(triggered.routes(gate))
     app.add_routes(promotions.routes(gate))
+    app.add_routes(scheduled.routes(gate))
+    handler_by_call = legacy.handler_by_call(gate) | scheduled.handler_by_call(gate)
     # Last, because it takes every path that nothing above has taken.
-    app.router.add_route("*", "/{path:.*}", dispatch(legacy.handler_by_call(gate)))
+    app.router.add_route("*", "/{path:.*}", dispatch(handler_by_call))
     return app

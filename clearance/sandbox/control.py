@@ -19,6 +19,7 @@ from clearance.sandbox.limits import Group, Limit, SlidingWindows
 from clearance.sandbox.plan import Play, PlaySchema
 from clearance.sandbox.promotions import PromotionSystem
 from clearance.sandbox.record import Record
+from clearance.sandbox.scheduled import Scheduled
 from clearance.sandbox.times import Times
 from clearance.sandbox.traffic import Player, Run
 from clearance.sandbox.triggered import Tenant
@@ -56,6 +57,7 @@ class Control:
         faults: Faults,
         windows: SlidingWindows,
         promotions: PromotionSystem,
+        scheduled: Scheduled,
         player: Player,
         times: Times,
     ) -> None:
@@ -65,6 +67,7 @@ class Control:
         self._faults = faults
         self._windows = windows
         self._promotions = promotions
+        self._scheduled = scheduled
         self._player = player
         self._times = times
         self._run_by_id: dict[str, Run] = {}
@@ -87,6 +90,7 @@ class Control:
 
     async def stop(self) -> None:
         """Stop all runs and wait until nothing of them is left."""
+        await self._scheduled.stop()
         tasks = [*self._tasks, *(task for run in self._run_by_id.values() for task in run.in_flight)]
         for task in tasks:
             task.cancel()
@@ -161,6 +165,7 @@ class Control:
             injected=self._faults.injected(),
             promotions=self._promotions.counts(),
         )
+        summary |= self._scheduled.report()
         if request.query.get("detail") == "1":
             if len(self.record) > DETAILS_MAX:
                 raise RefusedError(f"details are given for at most {DETAILS_MAX} notifications")
@@ -168,7 +173,7 @@ class Control:
         return reply(summary)
 
     async def reset(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Stop all runs and forget them, the record, the faults, the windows and the activations.
+        """Stop all runs and forget them, the groups, the record, the faults, the windows and the activations.
 
         Webhooks, settings and limits stay.
         """
@@ -178,6 +183,7 @@ class Control:
         self._faults.reset()
         self._windows.clear()
         self._promotions.reset()
+        self._scheduled.reset()
         self._credentials.refused = 0
         return reply({"reset": True})
 

@@ -23,6 +23,8 @@ class Group(StrEnum):
     TRIGGERED = "triggered"
     TRIGGERED_APPROVAL = "triggered-approval"
     PROMOTIONS = "promotions"
+    SCHEDULED_CUSTOMERS = "scheduled-customers"
+    SCHEDULED_APPROVALS = "scheduled-approvals"
 
 
 _UNLIMITED = (Group.TRIGGERED_APPROVAL, Group.PROMOTIONS)
