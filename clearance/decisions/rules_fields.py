@@ -41,7 +41,7 @@ class Name(fields.Field[str]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if type(value) is not str or not NAME.fullmatch(value):
-            raise ValidationError("must be 1 to 64 letters, digits, '-', '_' or '.', and begin with no sign")
+            raise ValidationError("must be 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter or digit")
         return value
 
 

@@ -107,13 +107,22 @@ def _trouble_with_name(name: str) -> str:
 def _of_expressions(document: Mapping[str, Any]) -> Iterator[Finding]:
     for each in _texts(document):
         for error in _errors(each):
-            # Its declaration is wrong, which is told there.
-            if (error.undeclared or "").partition(".")[0] not in _attributes(document):
-                yield Finding(
-                    path=each.path,
-                    told=explained(error, each.text, each.kind_by_name),
-                    line_in_value=error.line,
-                )
+            told = _told(error, each, document)
+            if told:
+                yield Finding(path=each.path, told=told, line_in_value=error.line)
+
+
+def _told(error: ExpressionError, each: _Text, document: Mapping[str, Any]) -> str:
+    """Nothing for a name whose declaration is wrong: that is told there."""
+    name = (error.undeclared or "").partition(".")[0]
+    is_of_check = each.path[0] == "check"
+    if is_of_check and name in _attributes(document):
+        return ""
+    if is_of_check and name in POLICY_VARIABLES:
+        return f"{shown(name)} is known to the `applies` of policies only"
+    if not is_of_check and (name in _attributes(document) or name in CHECK_VARIABLES):
+        return f"{shown(name)} is known to checks only: a policy is chosen before there is a customer"
+    return explained(error, each.text, each.kind_by_name)
 
 
 def _texts(document: Mapping[str, Any]) -> Iterator[_Text]:

@@ -15,6 +15,41 @@ applies = "true"
 checks = ["grown-up"]
 """
 
+# A check of each kind. Line 1 is `[attributes]`.
+ONE_OF_EACH = """\
+[attributes]
+age = "int"
+country = "string"
+spent = "double"
+is_new = "bool"
+
+[[check]]
+id = "grown-up"
+reason = "TOO_YOUNG"
+cel = "age >= 18"
+
+[[check]]
+id = "asked"
+reason = "SAID_NO"
+[check.http]
+url = "https://internal.example/ask"
+
+[[check]]
+id = "scored"
+reason = "LOW_SCORE"
+python = "score"
+
+[[check]]
+id = "listed"
+reason = "LISTED"
+suppression = "customers"
+
+[[policy]]
+id = "all"
+applies = "true"
+checks = ["grown-up", "asked", "scored", "listed"]
+"""
+
 # The sample of the format, with shorter comments.
 SAMPLE = """\
 # The rules format. Declared attributes are the only names a CEL check may use; what does not fit is refused
