@@ -1,7 +1,7 @@
 """What was decided and what was sent: one decision a subject and customer, one row an approval call."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +11,12 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from clearance.decisions.decision import Decision
 from clearance.ledger.insert_new import insert_new
+from clearance.ledger.portions import portions
 from clearance.ledger.tables import approvals, decision_inputs, decisions
 
 _Key = tuple[str, str]
+# Every subject of a statement is looked up with every customer of it: few subjects, however many customers.
+_SUBJECTS_AT_ONCE = 10
 
 
 class Answer(StrEnum):
@@ -63,7 +66,11 @@ class NewApproval:
 
 def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
     """Keep the decisions. The first one about a subject and customer stands: a repeat changes nothing."""
-    stand_many(connection, items)
+    if _insert(connection, items):
+        return
+    _keep_inputs(
+        connection, items, _standing(connection, [item for item in items if item.inputs is not None])
+    )
 
 
 def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Decision]:
@@ -71,19 +78,10 @@ def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Dec
 
     Of several processes that decide the same, one is first, and the others are told what it decided.
     """
-    if not items:
-        return []
-    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
-    in_order = sorted(items, key=lambda item: item.key)
-    inserted = connection.execute(_INSERT_DECISION, [_row(item) for item in in_order]).rowcount
-    if inserted == len(items):
-        _keep_inputs(connection, in_order)
+    if _insert(connection, items):
         return [item.decision for item in items]
     standing = _standing(connection, items)
-    # What was kept must be what the decision that stands was made from.
-    _keep_inputs(
-        connection, [item for item in in_order if standing[item.key].inputs_digest == item.inputs_digest]
-    )
+    _keep_inputs(connection, items, standing)
     return [decision_of(standing[item.key]) for item in items]
 
 
@@ -146,15 +144,38 @@ def _row(item: NewDecision) -> dict[str, object]:
     }
 
 
+def _insert(connection: Connection, items: Sequence[NewDecision]) -> bool:
+    """Whether all of them are new; if so, their inputs are kept too."""
+    if not items:
+        return True
+    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
+    in_order = sorted(items, key=lambda item: item.key)
+    if connection.execute(_INSERT_DECISION, [_row(item) for item in in_order]).rowcount < len(items):
+        return False
+    _insert_inputs(connection, in_order)
+    return True
+
+
 def _standing(connection: Connection, items: Sequence[NewDecision]) -> dict[_Key, Row[Any]]:
-    asked = {
-        "subjects": sorted({item.subject for item in items}),
-        "customer_ids": sorted({item.customer_id for item in items}),
-    }
-    return {(row.subject, row.customer_id): row for row in connection.execute(_SELECT_STANDING, asked)}
+    found: dict[_Key, Row[Any]] = {}
+    for subjects in portions((item.subject for item in items), _SUBJECTS_AT_ONCE):
+        about = set(subjects)
+        for customer_ids in portions(item.customer_id for item in items if item.subject in about):
+            rows = connection.execute(_SELECT_STANDING, {"subjects": subjects, "customer_ids": customer_ids})
+            found |= {(row.subject, row.customer_id): row for row in rows}
+    return found
 
 
-def _keep_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
+def _keep_inputs(
+    connection: Connection, items: Sequence[NewDecision], standing: Mapping[_Key, Row[Any]]
+) -> None:
+    """What is kept must be what the decision that stands was made from."""
+    with_inputs = sorted((item for item in items if item.inputs is not None), key=lambda item: item.key)
+    same = [item for item in with_inputs if standing[item.key].inputs_digest == item.inputs_digest]
+    _insert_inputs(connection, same)
+
+
+def _insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
     rows = [
         {
             "subject": item.subject,
@@ -178,7 +199,6 @@ _SELECT_UNCONFIRMED = (
     .distinct()
 )
 _SELECT_ABOUT = select(decisions).where(decisions.c.subject.in_(bindparam("subjects", expanding=True)))
-# Every subject with every customer, which is more than was asked; but both columns of the key find their rows.
 _SELECT_STANDING = select(decisions).where(
     decisions.c.subject.in_(bindparam("subjects", expanding=True)),
     decisions.c.customer_id.in_(bindparam("customer_ids", expanding=True)),

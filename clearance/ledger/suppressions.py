@@ -4,7 +4,7 @@ An entry without `until` stands for good; one with it stands before that moment,
 Customer ids are compared as written.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, or_, select, update
 
 from clearance.ledger.insert_new import insert_new
+from clearance.ledger.portions import portions
 from clearance.ledger.tables import suppressions
 
 LIST_NAME_PATTERN = r"[a-z0-9-]{1,64}"
-# Values of one statement: SQLite takes 32,766, PostgreSQL 65,535.
-_MOST_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def add_many(connection: Connection, items: Sequence[Suppression]) -> Added:
 def remove_many(connection: Connection, list_name: str, customer_ids: Sequence[str]) -> set[str]:
     """Take customers off a list; those who were on it."""
     removed: set[str] = set()
-    for portion in _portions(customer_ids):
+    for portion in portions(customer_ids):
         removed.update(connection.execute(_REMOVE, {"list_name": list_name, "ids": portion}).scalars())
     return removed
 
@@ -123,16 +122,10 @@ def _standing(
     connection: Connection, list_name: str, customer_ids: Collection[str], now: datetime
 ) -> frozenset[str]:
     found: set[str] = set()
-    for portion in _portions(customer_ids):
+    for portion in portions(customer_ids):
         asked = {"list_name": list_name, "ids": portion, "now": now}
         found.update(connection.execute(_FIND, asked).scalars())
     return frozenset(found)
-
-
-def _portions(customer_ids: Collection[str]) -> Iterator[list[str]]:
-    in_order = sorted(set(customer_ids))
-    for first in range(0, len(in_order), _MOST_AT_ONCE):
-        yield in_order[first : first + _MOST_AT_ONCE]
 
 
 def _row(item: Suppression) -> dict[str, object]:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from clearance.decisions.decision import Decision
 from clearance.ledger import inputs, tables
-from clearance.ledger.decisions import NewDecision, stand_many
+from clearance.ledger.decisions import NewDecision, record_decisions, stand_many
 from clearance.ledger.engine import Ledger
 from tests.fakes.clock import START
 
@@ -80,6 +80,19 @@ def test_inputs_of_a_decision_that_does_not_stand_are_not_kept(ledger: Ledger) -
     assert [(each.customer_id, each.inputs) for each in inputs.kept(ledger, START, _FOREVER)] == [
         ("C2", b"first")
     ]
+
+
+def test_what_is_recorded_with_the_approval_keeps_inputs_by_the_same_rule(ledger: Ledger) -> None:
+    _decide(ledger, _decision("C1", kept=b"first"), _decision("C2", kept=None))
+    with ledger.write() as connection:
+        later = [_decision("C1", kept=b"second"), _decision("C2", kept=b"second"), _decision("C3", kept=None)]
+        record_decisions(connection, later)
+        record_decisions(connection, [_decision("C4", kept=b"first"), _decision("C3", kept=None)])
+
+    assert {each.customer_id: each.inputs for each in inputs.kept(ledger, START, _FOREVER)} == {
+        "C1": b"first",
+        "C4": b"first",
+    }
 
 
 def test_a_decision_that_is_written_twice_keeps_its_inputs_once(ledger: Ledger) -> None:

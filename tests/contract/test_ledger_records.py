@@ -85,6 +85,23 @@ def test_who_decides_second_is_told_what_stands(ledger: Ledger) -> None:
     assert later == [first[1], first[0], first[0], first[0]]
 
 
+def test_however_many_are_decided_again_each_is_told_its_own(ledger: Ledger) -> None:
+    """More subjects than are looked up at once, and more customers than one statement takes."""
+    asked = [("group", f"C{number}") for number in range(33_000)]
+    asked += [(f"n-{number}", f"C{number % 7}") for number in range(50)]
+    made = [
+        _decision(customer_id, subject=subject, approved=index % 2 == 0)
+        for index, (subject, customer_id) in enumerate(asked)
+    ]
+    with ledger.write() as connection:
+        stand_many(connection, made)
+        told = stand_many(
+            connection, [_decision(customer_id, subject=subject) for subject, customer_id in asked]
+        )
+
+    assert told == [each.decision for each in made]
+
+
 def test_of_processes_that_decide_the_same_at_once_all_are_told_the_same(ledger: Ledger) -> None:
     subjects = [f"n-{number}" for number in range(40)]
 
