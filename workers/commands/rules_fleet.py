@@ -21,7 +21,7 @@ from clearance.ledger.rule_sets import InForce, ask_reload, in_force
 from config import settings
 from config.settings import Settings
 from workers import connections
-from workers.commands.listing import json_option, show_all
+from workers.commands.listing import json_option, printable, show_all
 from workers.commands.rules_versions import known_text
 from workers.judges import read_rules
 from workers.rules_keeper import REPORT_EVERY
@@ -29,7 +29,11 @@ from workers.rules_keeper import REPORT_EVERY
 # Reports that a process must have left out before it is taken to be gone.
 _SILENT_AFTER_REPORTS = 3
 _LOOK_EVERY_S = 0.2
-_COLUMNS = ("process", "lane", "version", "loaded_at", "seen_at", "state", "problem")
+_COLUMNS = ("process", "lane", "version", "loaded", "seen", "state")
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+_Row = tuple[InForce, str]
+"""What a process said, and how it stands to the file in words."""
 
 
 class State(StrEnum):
@@ -60,11 +64,15 @@ def show_rules(version: str | None, as_json: bool) -> None:
         text = known_text(ledger, version)
         click.echo(json.dumps({"version": version, "text": text}) if as_json else text, nl=as_json)
         return
-    rows = [_row(each, _state(each, here, utc_now())) for each in _reported(ledger)]
-    if not rows and not as_json:
+    now = utc_now()
+    rows = [(each, _state(each, here, now).value) for each in _reported(ledger)]
+    if as_json:
+        click.echo(json.dumps([_facts(*row) for row in rows]))
+        return
+    if not rows:
         click.echo("no process has said which rules it has in force", err=True)
         return
-    show_all(_COLUMNS, rows, as_json)
+    _print_table(rows, now)
 
 
 @click.command("reload")
@@ -135,17 +143,44 @@ def _word(said: InForce) -> tuple[object, ...]:
 
 
 def _print(answers: Sequence[_Answer], wanted: str, as_json: bool) -> None:
-    rows = [_row(each.said, each.outcome) for each in answers]
+    rows = [(each.said, each.outcome.value) for each in answers]
     if as_json:
-        click.echo(json.dumps({"version": wanted, "processes": rows}))
+        click.echo(json.dumps({"version": wanted, "processes": [_facts(*row) for row in rows]}))
         return
     if not rows:
         click.echo("asked; no process is there to follow", err=True)
         return
-    show_all(_COLUMNS, rows, as_json)
+    _print_table(rows, utc_now())
     counts = Counter(each.outcome for each in answers)
     told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
     click.echo(f"\nversion {wanted}: {told}")
+
+
+def _print_table(rows: Sequence[_Row], now: datetime) -> None:
+    """What each process decides by, and below it what the newer file has against it."""
+    shown = [
+        {
+            "process": said.process,
+            "lane": said.lane,
+            "version": said.version,
+            "loaded": _ago(now - said.loaded_at),
+            "seen": _ago(now - said.seen_at),
+            "state": state,
+        }
+        for said, state in rows
+    ]
+    show_all(_COLUMNS, shown, as_json=False)
+    for said, _ in rows:
+        if said.problem is not None:
+            click.echo(f"\n{printable(said.process)} {printable(said.problem)}")
+
+
+def _ago(passed: timedelta) -> str:
+    seconds = max(0, int(passed.total_seconds()))  # a clock of another host may be a little ahead of ours
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def _reported(ledger: Ledger) -> list[InForce]:
@@ -160,14 +195,14 @@ def _state(said: InForce, here: Settings, now: datetime) -> State:
     return State.IN_FORCE if said.problem is None else State.REFUSED
 
 
-def _row(said: InForce, state: State | Followed) -> dict[str, object]:
+def _facts(said: InForce, state: str) -> dict[str, object]:
     return {
         "process": said.process,
         "lane": said.lane,
         "version": said.version,
         "loaded_at": said.loaded_at.isoformat(timespec="milliseconds"),
         "seen_at": said.seen_at.isoformat(timespec="milliseconds"),
-        "state": state.value,
+        "state": state,
         "problem": said.problem,
     }
 

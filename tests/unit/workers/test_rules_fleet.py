@@ -105,7 +105,21 @@ def test_every_process_is_shown_with_what_it_has_in_force(cli: RulesCli, fleet: 
         "state": "in force",
         "problem": None,
     }
-    assert "triggered@host:2" in cli.done("show")
+
+
+def test_a_person_is_told_how_long_ago_on_one_line_a_process(
+    cli: RulesCli, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    keeper = fleet.start(1)
+    fleet.clock.advance(7300)
+    keeper.look()
+    fleet.clock.advance(3)
+
+    assert [line.split() for line in cli.done("show").splitlines()] == [
+        ["process", "lane", "version", "loaded", "seen", "state"],
+        ["triggered@host:1", "triggered", version(keeper), "2", "h", "ago", "3", "s", "ago", "in", "force"],
+    ]
 
 
 def test_a_process_that_is_silent_or_has_refused_a_file_is_marked(cli: RulesCli, fleet: Fleet) -> None:
@@ -124,6 +138,7 @@ def test_a_process_that_is_silent_or_has_refused_a_file_is_marked(cli: RulesCli,
     fleet.clock.advance(0.5)
     found = cli.json("show")
     assert states(found)["triggered@host:1"] == "silent"
+    assert "\ntriggered@host:2 refused at 2026-03-02T09:00:30.000+00:00: rules.toml:1: " in cli.done("show")
     assert "rules.toml:1: " in found[1]["problem"]
 
 
