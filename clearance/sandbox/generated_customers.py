@@ -7,13 +7,14 @@ Source: vendor page, "Retrieve Customers in the Send Group"; facts sheet, "GetPr
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
 
 BLOCK = 2_000
+_ID_LENGTH = 16
 # Tables of traits are small and made in milliseconds; a few are enough for all groups that are open at a time.
 _TABLES_KEPT = 16
 _TIERS = ("bronze", "silver", "gold", "platinum")
@@ -51,14 +52,19 @@ class Customers:
         """The id of a customer by its place in the group."""
         return f"C{self.first + index}"
 
-    def index_of(self, customer_id: str) -> int | None:
-        """The place of a customer; None: it is not one of these."""
-        digits = customer_id[1:]
-        if customer_id[:1] != "C" or not digits.isdigit() or not digits.isascii() or digits[0] == "0":
-            return None
-        # More digits than any of our numbers has: not worth converting.
-        index = int(digits) - self.first if len(digits) < 16 else -1
-        return index if 0 <= index < self.count else None
+    def find(self, given: Iterable[tuple[str, bool]]) -> list[tuple[int, bool]]:
+        """The places of the customers that are these, each with what was given for it; others are left out."""
+        first, count, found = self.first, self.count, []
+        for customer_id, is_approved in given:
+            try:
+                # No more digits than any of our numbers has: converting thousands would take long.
+                index = int(customer_id[1:_ID_LENGTH]) - first
+            except ValueError:
+                continue
+            # The comparison refuses what `int` reads as well: signs, spaces, underscores, other scripts.
+            if 0 <= index < count and customer_id == f"C{first + index}":
+                found.append((index, is_approved))
+        return found
 
     def attributes(self, index: int) -> Traits:
         """All attributes of a customer, as they are served."""

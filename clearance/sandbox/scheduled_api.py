@@ -98,8 +98,10 @@ def load_answers(sent: object, id_key: str, answer_key: str) -> list[tuple[str, 
         raise RefusedError(f"at most {APPROVALS_MAX} customers a call, not {len(sent)}")
     given = []
     for number, entry in enumerate(sent):
-        customer_id = entry.get(id_key) if type(entry) is dict else None
-        is_approved = entry.get(answer_key) if type(entry) is dict else None
+        try:
+            customer_id, is_approved = entry[id_key], entry[answer_key]
+        except (KeyError, TypeError):
+            customer_id = is_approved = None
         if type(customer_id) is not str or not customer_id or type(is_approved) is not bool:
             problem = f"{id_key} must be a text that is not empty, {answer_key} true or false"
             raise RefusedError("invalid", errors={str(number): [problem]})

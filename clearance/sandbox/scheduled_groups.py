@@ -120,19 +120,10 @@ class Group:
             revision.late_calls += 1
         else:
             revision.last_call_in_time_ms = after_deadline_ms
-        known = self._known(given)
+        known = self.customers.find(given)
         self.unknown += len(given) - len(known)
         self.late_answers += len(known) if is_late else 0
         self.answers.take(known, is_late=is_late)
-
-    def _known(self, given: Sequence[tuple[str, bool]]) -> list[tuple[int, bool]]:
-        index_of = self.customers.index_of
-        known = []
-        for customer_id, is_approved in given:
-            index = index_of(customer_id)
-            if index is not None:
-                known.append((index, is_approved))
-        return known
 
 
 class Groups:
