@@ -19,6 +19,8 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 
 PREFIX = "CLEARANCE_"
+# What `clearance worker` and `clearance sandbox` read, each for itself.
+_NO_SETTINGS = {f"{PREFIX}{name}" for name in ("LANE", "SANDBOX_SECRET", "SANDBOX_API_KEY")}
 
 
 class SettingsError(Exception):
@@ -232,7 +234,7 @@ def load() -> Settings:
 
 def unknown_names() -> tuple[str, ...]:
     """Variables with our prefix that no setting reads: probably misspelt."""
-    known = {variable(item) for item in fields(Settings)}
+    known = {variable(item) for item in fields(Settings)} | _NO_SETTINGS
     return tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known))
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 import click
+import structlog
 
 from clearance.errors import LedgerUnavailable
 from config import logs, settings
@@ -17,6 +18,8 @@ from workers.commands.rules import rules
 from workers.commands.suppressions import suppressions
 from workers.commands.up import demo, flower, up
 from workers.commands.why import why
+
+log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -126,4 +129,7 @@ def db_upgrade() -> None:
 def _loaded(process: str) -> Settings:
     here = settings.load()
     logs.configure(here.log_format, here.log_level, process)
+    unknown = settings.unknown_names()
+    if unknown:
+        log.warning("settings.not_known", names=unknown)  # misspelt, or of another release
     return here
