@@ -13,6 +13,7 @@ from clearance.decisions.expressions import ExpressionError, Kind
 
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
 _SYNTAX = re.compile(r"Syntax error: (?:extraneous|mismatched) input '(.*?)' expecting")
+_MISSING = re.compile(r"Syntax error: missing '(.*?)' at ")
 _UNREADABLE = re.compile(r"Syntax error: token recognition error at: '(.)", re.DOTALL)
 _LITERAL = r"-?[0-9]+\.[0-9]+|-?[0-9]+|\"[^\"\\]*\"|'[^'\\]*'|true\b|false\b"
 _NAME_BEFORE = re.compile(r"(?:^|[^\w.])([A-Za-z_]\w*)\s*$")
@@ -68,9 +69,12 @@ def _line(text: str, number: int | None) -> str:
 
 
 def _of_syntax(told: str, before: str) -> tuple[str, str]:
+    missing = _MISSING.match(told)
+    if missing:
+        return f"{shown(missing[1])} is missing", ""
     found = _SYNTAX.match(told) or _UNREADABLE.match(told)
     if not found:
-        return told, ""
+        return told.removeprefix("Syntax error: "), ""
     word = found[1]
     if word == "<EOF>":
         return "the expression ends too early", ""

@@ -105,6 +105,13 @@ _CEL = 'cel = "age >= 18"'
             " mean `startsWith`?",
         ),
         (_CEL, "cel = 'age >'", "f:10: check `grown-up`: cel: the expression ends too early (column 6)"),
+        (_CEL, "cel = '(is_new'", "f:10: check `grown-up`: cel: `)` is missing (column 8)"),
+        (
+            _CEL,
+            "cel = 'not is_new'",
+            "f:10: check `grown-up`: cel: `is_new` does not fit here (column 5): write !",
+        ),
+        (_CEL, "cel = 'age <> 5'", "f:10: check `grown-up`: cel: `>` does not fit here (column 6): write !="),
         (_CEL, "cel = 'age + 1'", "f:10: check `grown-up`: cel: must be true or false, and is int"),
         (
             _CEL,
