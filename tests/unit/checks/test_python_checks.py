@@ -43,6 +43,10 @@ def make_nothing(options: Mapping[str, Any]) -> str:
     return "canary"
 
 
+def make_by_changing_the_rules(options: Mapping[str, Any]) -> None:
+    options["limit"] = 1.0  # type: ignore[index]  # what a careless operator does
+
+
 def make_and_leave(options: Mapping[str, Any]) -> None:
     raise SystemExit("canary")
 
@@ -224,6 +228,7 @@ def test_with_no_time_left_nobody_is_asked(clock: ManualClock) -> None:
         ([installed("fraud-score", "not_there")], "`fraud-score` cannot be made: AttributeError"),
         ([EntryPoint("fraud-score", "no_such_module:f", GROUP)], "cannot be made: ModuleNotFoundError"),
         ([installed("fraud-score", "make_and_leave")], "cannot be made: SystemExit"),
+        ([installed("fraud-score", "make_by_changing_the_rules")], "cannot be made: TypeError"),
         ([installed("fraud-score", "make_nothing")], "`fraud-score` makes no function, but str"),
     ],
 )
