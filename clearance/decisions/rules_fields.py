@@ -18,8 +18,10 @@ from clearance.decisions.did_you_mean import did_you_mean, shown
 from clearance.decisions.rules import REASON_PATTERN
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LIST_NAME = re.compile(r"[a-z0-9-]{1,64}")  # as the ledger takes them
 _REASON = re.compile(REASON_PATTERN)
 _ENVIRONMENT = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_NOT_TO_SAY = frozenset({"content-type", "content-length", "idempotency-key"})  # the protocol's
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # Source: RFC 9110, section 5.6.2
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
 _NO_SPACE = re.compile(r"[\x21-\x7e]+")
@@ -41,7 +43,24 @@ class Name(fields.Field[str]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if type(value) is not str or not NAME.fullmatch(value):
-            raise ValidationError("must be 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter or digit")
+            raise ValidationError(
+                "must be 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter or digit"
+            )
+        return value
+
+
+class ListName(fields.Field[str]):
+    """What a suppression list of the ledger is called."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        expected = "must be 1 to 64 small letters, digits or '-'"
+        if type(value) is not str:
+            raise ValidationError(expected)
+        if not _LIST_NAME.fullmatch(value):
+            meant = re.sub(r"[\s_.]+", "-", value.strip()).lower()
+            raise ValidationError(
+                expected + (f": did you mean `{meant}`?" if _LIST_NAME.fullmatch(meant) else "")
+            )
         return value
 
 
@@ -138,7 +157,9 @@ class Url(fields.Field[str]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if type(value) is not str or not (_ENVIRONMENT.fullmatch(value) or _is_url(value)):
-            raise ValidationError('must be "http://...", "https://..." or "env:NAME"')
+            raise ValidationError(
+                'must be "http(s)://host[:port][/path][?query]" or "env:NAME"; credentials belong in headers'
+            )
         return value
 
 
@@ -175,13 +196,16 @@ def _is_url(text: str) -> bool:
     except ValueError:  # a port that is none, brackets that do not match
         return False
     is_http = parts.scheme in ("http", "https") and bool(parts.hostname)
-    return is_http and has_right_port and _NO_SPACE.fullmatch(text) is not None
+    has_more = "@" in parts.netloc or "#" in text
+    return is_http and has_right_port and not has_more and _NO_SPACE.fullmatch(text) is not None
 
 
 def _header_problems(name: str, value_by_name: Mapping[str, Any]) -> Iterable[str]:
     value = value_by_name[name]
     if not _HEADER_NAME.fullmatch(name):
         yield "must be named by letters, digits and '-'"
+    if name.lower() in _NOT_TO_SAY:
+        yield "is not for a check to say: the protocol sets it"
     if any(other.lower() == name.lower() for other in value_by_name if other < name):
         yield "stands twice: capitals do not count in the names of headers"
     if type(value) is not str or not _PRINTABLE_ASCII.fullmatch(value):

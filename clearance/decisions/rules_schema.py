@@ -26,6 +26,7 @@ from clearance.decisions.rules_fields import (
     Choice,
     Flag,
     Headers,
+    ListName,
     Name,
     Names,
     Options,
@@ -157,7 +158,7 @@ class _HttpCheck(_CheckSchema):
 
 
 class _Suppression(_CheckSchema):
-    suppression = _required(Name)
+    suppression = _required(ListName)
 
     @post_load
     def make(self, data: dict[str, Any], **_: object) -> SuppressionCheck:

@@ -22,7 +22,7 @@ _CEL = 'cel = "age >= 18"'
 _URL = 'url = "https://internal.example/ask"'
 _PYTHON = 'python = "score"'
 _CHECKS = 'checks = ["grown-up", "asked", "scored", "listed"]'
-_RANGE_URL = 'must be "http://...", "https://..." or "env:NAME"'
+_URL_MEANT = 'must be "http(s)://host[:port][/path][?query]" or "env:NAME"; credentials belong in headers'
 _NAME = "must be 1 to 64 letters, digits, '-', '_' or '.', and begin with a letter or digit"
 
 
@@ -144,12 +144,25 @@ _NAME = "must be 1 to 64 letters, digits, '-', '_' or '.', and begin with a lett
             _URL + "\nattributes = ['age', 'age']",
             "f:17: check `asked`: http.attributes: names `age` twice",
         ),
-        (_URL, "url = 'ftp://internal.example'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
-        (_URL, "url = 'http:///ask'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
-        (_URL, "url = 'http://internal.example:99999/'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
-        (_URL, "url = 'http://[::1/'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
-        (_URL, "url = 'http://internal.example/ ask'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
-        (_URL, "url = 'env:'", f"f:16: check `asked`: http.url: {_RANGE_URL}"),
+        (_URL, "url = 'ftp://internal.example'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'http:///ask'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'http://internal.example:99999/'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'http://[::1/'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'http://internal.example/ ask'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'https://me:secret@internal.example/'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (_URL, "url = 'https://internal.example/#here'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
+        (
+            _URL,
+            _URL + "\nheaders = { Content-Type = 'text/plain' }",
+            "f:17: check `asked`: http.headers.Content-Type: is not for a check to say: the protocol sets it",
+        ),
+        (
+            '"customers"',
+            '"My Customers"',
+            "f:26: check `listed`: suppression: must be 1 to 64 small letters, digits or '-':"
+            " did you mean `my-customers`?",
+        ),
+        (_URL, "url = 'env:'", f"f:16: check `asked`: http.url: {_URL_MEANT}"),
         (
             _URL,
             _URL + "\nheaders = { 'A B' = '1' }",
