@@ -39,6 +39,8 @@ from clearance.limits.cooldown import CoolDown
 from clearance.telemetry import Metrics
 
 _ENVIRONMENT = "env:"
+# Of one decision; threads are made when they are needed. With more, the last waits for the first.
+_QUESTIONS_AT_ONCE = 4
 _KEY_BY_KIND = {HttpCheck: "http", PythonCheck: "python"}
 
 
@@ -67,7 +69,7 @@ class Means:
         asks_list: Who is asked about a suppression list.
         cooldown: The fleet's, of a destination by its name.
         named_secret: What the variable of an `env:NAME` holds, or None.
-        threads: How many questions, and how many batches of them, are asked at once.
+        threads: How many decisions the process makes at once; each may ask several, and batches of customers.
     """
 
     asks_list: Callable[[SuppressionCheck], AsksOutside]
@@ -86,7 +88,7 @@ class Judges:
     def __init__(self, means: Means) -> None:
         self._means = means
         # Two pools: a question that holds a thread waits for those of its batches.
-        self._questions = ThreadPoolExecutor(means.threads, thread_name_prefix="checks")
+        self._questions = ThreadPoolExecutor(means.threads * _QUESTIONS_AT_ONCE, thread_name_prefix="checks")
         self._batches = ThreadPoolExecutor(means.threads, thread_name_prefix="batches")
         self._breaker_by_destination: dict[str, Breaker] = {}
         self._cooldown_by_destination: dict[str, CoolDown] = {}

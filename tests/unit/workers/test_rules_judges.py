@@ -1,5 +1,6 @@
 """A rules file becomes a judge, with everybody it asks, or says what is in the way."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -73,7 +74,7 @@ class Opened:
                 named_secret=self.secrets.get,
                 breaker_failures=5,
                 breaker_rest_s=5.0,
-                threads=2,
+                threads=1,
                 clock=self.clock,
                 metrics=RecordingMetrics(),
             )
@@ -118,6 +119,27 @@ def test_every_check_that_is_no_expression_is_asked(opened: Opened) -> None:
 
     assert [each.decision.approved for each in judged] == [True, False]
     assert judged[1].decision.reasons == ("SUPPRESSED",)
+
+
+def test_the_checks_of_a_policy_are_asked_at_the_same_time_however_few_decisions_are_made_at_once(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_are_asked = threading.Barrier(4, timeout=10)
+    ask = _OnList.ask
+
+    def ask_together(self: _OnList, question: Question) -> Sequence[Verdict]:
+        all_are_asked.wait()
+        return ask(self, question)
+
+    monkeypatch.setattr(_OnList, "ask", ask_together)
+    opened.open(*[LIST.replace("not-suppressed", f"list-{number}") for number in range(4)])
+    customer = Customer(customer_id="C1", attributes={})
+
+    (judged,) = opened.judge.judge(
+        Campaign(lane="triggered"), [customer], ends_at=opened.clock() + timedelta(seconds=1), occasion="n1"
+    )
+
+    assert judged.decision.approved
 
 
 def test_a_variable_that_is_not_set_is_told_by_check_and_name(opened: Opened) -> None:
