@@ -21,7 +21,7 @@ from clearance.sandbox.scheduled_plan import GroupPlan, MoveSchema, StreamFaults
 from clearance.sandbox.scheduled_telling import Teller
 from clearance.sandbox.times import Times
 
-# A page is made in one go, while everybody else waits: some 30 ms.
+# A page is made in one go, while everybody else waits: some 60 ms with attributes.
 PAGE_MAX = 10_000
 PAGE_DEFAULT = 1_000
 

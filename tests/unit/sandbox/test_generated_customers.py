@@ -1,6 +1,7 @@
 """Customers from numbers: the same for the same seed, whatever is asked of them and wherever a page begins."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from clearance.sandbox.generated_customers import BLOCK, Customers, Rows
 
-SOME = Customers(count=5_000, first=100_000, seed=1, missing=0.0, malformed=0.0, promo_codes=("A", "B%C"))
+SOME = Customers(count=5_000, first=100_000, seed=1, missing=0.0, malformed=0.0, promo_codes=("A", "%d@.1"))
 NAMES = ("country", "age", "total_deposits", "self_excluded", "loyalty_tier")
 
 
@@ -21,7 +22,7 @@ def _load(rows: Rows) -> list[dict[str, Any]]:
 def test_rows_have_the_vendors_shape_with_the_attributes_that_were_asked_for() -> None:
     row = _load(SOME.send_group_rows(["age", "shoe_size"]))[7]
     age = SOME.attributes(7)["age"]
-    assert row == {"customer_id": "C100007", "promo_codes": ["A", "B%C"], "attributes": {"age": age}}
+    assert row == {"customer_id": "C100007", "promo_codes": ["A", "%d@.1"], "attributes": {"age": age}}
     assert str(age).isdigit()
 
 
@@ -34,7 +35,7 @@ def test_a_campaigns_rows_give_attributes_as_an_array_in_the_order_asked() -> No
         {
             "CustomerID": "C100007",
             "ActionID": "4",
-            "PromoCode": "A,B%C",
+            "PromoCode": "A,%d@.1",
             "X": [traits["age"], None, traits["country"]],
         }
     ]
@@ -69,6 +70,14 @@ def test_a_customer_has_the_same_attributes_in_every_group_of_a_seed_and_others_
     assert later.attributes(0) == SOME.attributes(2_345)
     other = replace(SOME, seed=2)
     assert [other.attributes(index) for index in range(50)] != [SOME.attributes(index) for index in range(50)]
+
+
+def test_no_two_of_many_customers_are_alike_and_their_deposits_look_like_deposits() -> None:
+    rows = _load(SOME.send_group_rows(NAMES))
+    assert len({tuple(row["attributes"].values()) for row in rows}) == len(rows)
+    deposits = [row["attributes"]["total_deposits"] for row in rows]
+    assert all(re.fullmatch(r"\d{1,3}\.\d\d", text) for text in deposits)
+    assert 0.05 < sum(float(text) < 50 for text in deposits) / len(rows) < 0.15
 
 
 def test_the_shares_of_missing_and_malformed_values_are_those_asked_for_and_spoil_nothing_else() -> None:
