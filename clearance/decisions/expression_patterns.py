@@ -17,6 +17,8 @@ _TOKEN = re.compile(rf"(?P<text>{_RAW}|{_ESCAPED})|//[^\n]*|[A-Za-z_]\w*|\S", re
 
 def broken_patterns(text: str) -> Iterator[ExpressionError]:
     """What is wrong with each pattern that no value could match, in the expression's order."""
+    if "matches" not in text:
+        return
     tokens = list(_TOKEN.finditer(text))
     for position, token in enumerate(tokens):
         around = [each[0] for each in tokens[max(position - 2, 0) : position + 2]]

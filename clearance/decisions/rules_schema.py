@@ -7,6 +7,7 @@ between them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
@@ -207,8 +208,7 @@ def load_check(table: Mapping[str, Any], missing_attribute: Otherwise) -> Check:
     """
     kinds = [kind for kind in _SCHEMA_BY_KIND if kind in table]
     if len(kinds) == 1:
-        schema = _Cel(missing_attribute) if kinds[0] == "cel" else _SCHEMA_BY_KIND[kinds[0]]()
-        check: Check = schema.load(table)
+        check: Check = _schema(kinds[0], missing_attribute).load(table)
         return check
     of_kinds = {key for kind in kinds for key in _SCHEMA_BY_KIND[kind]._declared_fields}
     messages = dict(
@@ -220,3 +220,8 @@ def load_check(table: Mapping[str, Any], missing_attribute: Otherwise) -> Check:
     elif not any(nearest(key, _SCHEMA_BY_KIND) for key in table):
         messages["_schema"] = ["has none of `cel`, `http`, `suppression` and `python`: nothing to ask"]
     raise ValidationError(messages)
+
+
+@cache  # a schema takes longer to make than to use
+def _schema(kind: str, missing_attribute: Otherwise) -> _CheckSchema:
+    return _Cel(missing_attribute) if kind == "cel" else _SCHEMA_BY_KIND[kind]()
