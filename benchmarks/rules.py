@@ -7,6 +7,7 @@ strictness, on customers who need none. All answers have to be equal.
 """
 
 import gc
+import os
 import random
 import resource
 import sys
@@ -85,7 +86,10 @@ CHECKS = (
 def run(count: int, to: Console) -> bool:
     """Measure and tell; whether all answers were equal."""
     engine = Engine(load_rules(_rules_text(), source="benchmark"))
-    to.print(f"{count:,} customers, {len(CHECKS)} checks: making the customers", style="dim")
+    to.print(
+        f"{count:,} customers, {len(CHECKS)} checks; load average {os.getloadavg()[0]:.2f}: making the customers",
+        style="dim",
+    )
     customers = _customers(count)
     inputs_mb = _peak_mb()
     engine_s, decisions = _timed(lambda each: engine.decide_many(_CAMPAIGN, each), customers)
