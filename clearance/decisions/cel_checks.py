@@ -87,9 +87,11 @@ class CelChecks:
                 gaps_by_row[row] = (*gaps_by_row.get(row, ()), (name, cast("Unusable", column[row])))
         if not gaps_by_row:
             return self._complete.verdicts(columns, range(len(customers)))
-        rows_by_gaps: dict[Gaps, list[int]] = {}
-        for row in range(len(customers)):
-            rows_by_gaps.setdefault(gaps_by_row.get(row, ()), []).append(row)
+        rows_by_gaps: dict[Gaps, list[int]] = {
+            (): [row for row in range(len(customers)) if row not in gaps_by_row]
+        }
+        for row, gaps in gaps_by_row.items():
+            rows_by_gaps.setdefault(gaps, []).append(row)
         verdict_by_row: dict[int, Verdict] = {}
         for gaps, rows in rows_by_gaps.items():
             verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(columns, rows), strict=True))
