@@ -6,6 +6,7 @@ language says that it is an error. `&&` and `||` take an error for granted where
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -29,24 +30,14 @@ _INTS = (-(2**63), -7, -1, 0, 1, 2, 18, 50, 2**63 - 1)
 _DOUBLES = (-1.5, 0.0, 49.99, 50.0, 1e300)
 
 Values = Mapping[str, object]
-Predicate = Callable[[Values], bool | None]
 
 
 @dataclass(frozen=True)
 class Made:
-    """An expression and what it means."""
+    """An expression and what it means: a truth value, or within another a number; None where that is an error."""
 
     text: str
-    means: Predicate
-    names: frozenset[str]
-
-
-@dataclass(frozen=True)
-class MadeNumber:
-    """A whole number: None where the language says that it is an error."""
-
-    text: str
-    means: Callable[[Values], int | None]
+    means: Callable[[Values], Any]
     names: frozenset[str]
 
 
@@ -71,14 +62,14 @@ def _added(left: int | None, right: int | None) -> int | None:
 
 
 @st.composite
-def _numbers(draw: st.DrawFn) -> MadeNumber:
+def _numbers(draw: st.DrawFn) -> Made:
     name = draw(st.sampled_from(["age", "visits"]))
-    plain = MadeNumber(name, lambda values: values[name], frozenset([name]))  # type: ignore[return-value]  # its kind
+    plain = Made(name, lambda values: values[name], frozenset([name]))
     if draw(st.booleans()):
         return plain
     other = draw(st.sampled_from(["age", "visits"]))
     sign, means = draw(st.sampled_from([("/", _divided), ("+", _added)]))
-    return MadeNumber(
+    return Made(
         f"{name} {sign} {other}",
         lambda values: means(values[name], values[other]),  # type: ignore[arg-type]  # their kind
         frozenset([name, other]),
