@@ -173,8 +173,7 @@ class Settings:
     """The rules file. A process that decides refuses to start without one that is right
     (`clearance rules check`)."""
     rules_look_every_s: float = _rules(2.0, _POSITIVE)
-    """How often a process looks whether `clearance rules reload` was asked for, and says which rules it has in
-    force."""
+    """How often a process looks whether `clearance rules reload` was asked for."""
     check_breaker_failures: int = _rules(5, _POSITIVE)
     """After so many failures in a row a process asks an `http` check's system no more for a while."""
     check_breaker_rest_s: float = _rules(5.0, _POSITIVE)

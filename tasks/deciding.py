@@ -85,7 +85,8 @@ class NotificationDecider:
         if not judged.answers:
             return made
         standing: Future[Decision] = self._commits.submit(stand_many, made)
-        return replace(made, decision=standing.result())
+        # What it was made from is kept by now.
+        return replace(made, decision=standing.result(), inputs=None)
 
     def _count(self, lane: str, decision: Decision) -> None:
         answer = "approved" if decision.approved else "rejected"

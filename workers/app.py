@@ -38,6 +38,12 @@ def _begin(**_: Any) -> None:
         signal.signal(signal.SIGHUP, lambda *_: _RULES.request_reload())
 
 
+@signals.worker_shutdown.connect(weak=False)
+def _end(**_: Any) -> None:
+    if _RULES:
+        _RULES.close()
+
+
 @signals.celeryd_init.connect(weak=False)
 def _warm_up(**_: Any) -> None:
     if QUEUE_BY_LANE[LANE].pool == "threads":

@@ -22,7 +22,7 @@ from clearance.clock import Clock
 from clearance.decisions.rules import Rules, RulesError
 from clearance.errors import LedgerUnavailable
 from clearance.ledger.engine import Ledger
-from clearance.ledger.rule_sets import InForce, RuleSet, newest_reload, remember_many, report_many
+from clearance.ledger.rule_sets import InForce, RuleSet, forget, newest_reload, remember_many, report_many
 from clearance.telemetry import Metrics
 from config.settings import SettingsError
 from workers.judges import read_rules
@@ -110,11 +110,12 @@ class RulesKeeper:
             self._report()
 
     def close(self) -> None:
-        """Look no more. The judge stays."""
+        """Look no more, and have nothing in force any more. The judge stays."""
         self._is_closed = True
         self._wake.put(None)
         if self._thread is not None:
             self._thread.join()
+        self._to_ledger(lambda connection: forget(connection, self._process))
 
     def _run(self) -> None:
         while True:

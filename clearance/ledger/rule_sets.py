@@ -77,6 +77,11 @@ def report_many(connection: Connection, items: Sequence[InForce]) -> list[None]:
     return [None] * len(items)
 
 
+def forget(connection: Connection, process: str) -> None:
+    """A process stops: it has nothing in force any more."""
+    connection.execute(_FORGET_ONE, {"process": process})
+
+
 def in_force(connection: Connection) -> list[InForce]:
     """What each process last said, by lane and process."""
     rows = connection.execute(_SELECT_IN_FORCE)
@@ -115,6 +120,7 @@ _REPORT = text(
     " loaded_at = excluded.loaded_at, seen_at = excluded.seen_at, problem = excluded.problem"
 ).bindparams(*(bindparam(column.name, type_=column.type) for column in rules_in_force.columns))
 _FORGET = delete(rules_in_force).where(rules_in_force.c.seen_at < bindparam("silent_since"))
+_FORGET_ONE = delete(rules_in_force).where(rules_in_force.c.process == bindparam("process"))
 _SELECT_IN_FORCE = select(rules_in_force).order_by(rules_in_force.c.lane, rules_in_force.c.process)
 _ASK = insert(rules_reloads).returning(rules_reloads.c.id)
 _NEWEST_RELOAD = select(func.max(rules_reloads.c.id))

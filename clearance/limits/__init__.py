@@ -1,1 +1,1 @@
-"""What belongs to the whole fleet: cool-downs, kept in Redis."""
+"""What belongs to the whole fleet: cool-downs and rate limits, kept in Redis."""

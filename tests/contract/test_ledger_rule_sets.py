@@ -79,6 +79,16 @@ def test_a_process_that_is_silent_for_a_day_is_forgotten(ledger: Ledger) -> None
     assert [each.process for each in told] == ["alive", "quiet"]
 
 
+def test_a_process_that_stops_has_nothing_in_force(ledger: Ledger) -> None:
+    _report(ledger, _reported("a@h:1"), _reported("b@h:2"))
+
+    with ledger.write() as connection:
+        rule_sets.forget(connection, "a@h:1")
+
+    with ledger.read() as connection:
+        assert rule_sets.in_force(connection) == [_reported("b@h:2")]
+
+
 def test_a_request_to_reload_is_newer_than_those_before_whatever_the_hosts_clock_says(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert rule_sets.newest_reload(connection) == 0

@@ -1,22 +1,17 @@
 """The system that an `http` check asks fails: answers are in time, with true reasons, and nobody is activated twice."""
 
-import json
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.system.fleet import APPROVED_COUNTRY, Fleet, FleetPlan, running
-from tests.system.ledger_reader import Owed
+from tests.system.fleet import Fleet, FleetPlan, running
 from tests.system.processes import until
-from tests.system.verdict import Verdict, judge
+from tests.system.promotions_verdict import FAILED, asked, judged, reasons
 
 pytestmark = pytest.mark.timeout(90)
 
 _GROUP = "promotions"
-_FAILED = "CHECK_FAILED:promotion-active"
 _LOCKED = "PROMOTION_NOT_ACTIVE:BONUS_WALLET_LOCKED"
 
 
@@ -38,27 +33,27 @@ def fleet(_fleet: Fleet, request: pytest.FixtureRequest) -> Fleet:
 
 def test_a_system_that_is_well_is_asked_once_about_whom_nothing_else_refuses(fleet: Fleet) -> None:
     fleet.wait_sent(fleet.play(60, 30))
-    verdict, promotions = _judged(fleet)
+    verdict, promotions = judged(fleet)
     assert verdict.all_answered
-    assert _reasons(verdict)[_FAILED] == 0
+    assert reasons(verdict)[FAILED] == 0
     assert promotions["repeats"] == 0
 
 
 def test_lost_answers_and_errors_are_asked_for_again_under_the_same_key(fleet: Fleet) -> None:
     fleet.put_faults(group=_GROUP, latency_ms=50, error=0.1, reset=0.1, reset_after=0.1, half=0.1)
     fleet.wait_sent(fleet.play(90, 30))
-    verdict, promotions = _judged(fleet)
+    verdict, promotions = judged(fleet)
     assert verdict.all_answered
-    assert _reasons(verdict)[_FAILED] == 0
+    assert reasons(verdict)[FAILED] == 0
     assert promotions["repeats"] > 0
 
 
 def test_a_system_that_hangs_costs_the_campaign_and_not_the_deadline(fleet: Fleet) -> None:
     fleet.put_faults(group=_GROUP, hang=1.0, hang_s=30)
     fleet.wait_sent(fleet.play(24, 30))
-    verdict, _ = _judged(fleet)
+    verdict, _ = judged(fleet)
     assert verdict.all_answered
-    assert _reasons(verdict)[_FAILED] == _asked(verdict) > 0
+    assert reasons(verdict)[FAILED] == asked(verdict) > 0
     # Checks are done half a second before the approval must leave, which is 0.2 s before the deadline.
     assert verdict.slowest_s < 4.8
 
@@ -70,9 +65,9 @@ def test_an_activation_that_a_killed_worker_had_begun_is_finished_by_another_and
     fleet.wait_sent(fleet.play(24, 60))
     until(lambda: fleet.report()["promotions"]["activated"] >= 5, "the first are activated", timeout_s=5)
     fleet.kill("worker1")
-    verdict, promotions = _judged(fleet)
+    verdict, promotions = judged(fleet)
     assert verdict.all_answered
-    assert _reasons(verdict)[_FAILED] == 0
+    assert reasons(verdict)[FAILED] == 0
     assert promotions["repeats"] > 0, "the killed worker had asked nothing: the test has shown nothing"
 
 
@@ -86,39 +81,7 @@ def test_both_workers_killed_after_the_decision_send_the_same_answer_afterwards(
     fleet.kill("worker2")
     fleet.put_faults(latency_ms=0)
     fleet.start_dead()
-    verdict, promotions = _judged(fleet)
+    verdict, promotions = judged(fleet)
     assert verdict.all_answered
-    assert _reasons(verdict)[_FAILED] == 0
+    assert reasons(verdict)[FAILED] == 0
     assert promotions["activated"] > 0
-
-
-def _judged(fleet: Fleet) -> tuple[Verdict, Mapping[str, int]]:
-    verdict = judge(fleet, expected=_expected)
-    promotions: Mapping[str, int] = fleet.report()["promotions"]
-    fleet.note(f"promotions: {dict(promotions)}, reasons: {dict(_reasons(verdict))}")
-    # Each question has a key of its own: more answers than questions would be somebody activated twice.
-    assert promotions["activated"] + promotions["refused"] <= _asked(verdict)
-    assert promotions["conflicts"] == 0
-    return verdict, promotions
-
-
-def _expected(row: Mapping[str, Any], owed: Owed) -> str:
-    """By the ledger's reasons, which must be possible ones; the promotion system refuses whose id ends in 6."""
-    (decision,) = owed.decisions
-    reasons = json.loads(decision.reasons)
-    if row["personalization"]["country"] != APPROVED_COUNTRY:
-        assert reasons == ["COUNTRY_NOT_LICENSED"]
-    elif reasons != [_FAILED]:
-        assert reasons == ([_LOCKED] if row["user_id"].endswith("6") else [])
-    return "rejected" if reasons else "approved"
-
-
-def _reasons(verdict: Verdict) -> Counter[str]:
-    return Counter(
-        reason for owed in verdict.owed for row in owed.decisions for reason in json.loads(row.reasons)
-    )
-
-
-def _asked(verdict: Verdict) -> int:
-    """How many notifications the promotion system had a say in."""
-    return len(verdict.owed) - _reasons(verdict)["COUNTRY_NOT_LICENSED"]

@@ -129,7 +129,7 @@ def test_why_tells_what_was_decided_by_which_rules_and_what_the_vendor_said(flee
     assert story["decision"]["approved"] == (sent["answer"] == "approved")
     assert story["decision"]["reasons"] == ([] if story["decision"]["approved"] else ["COUNTRY_NOT_LICENSED"])
     assert story["decision"]["rules_version"] == _version(fleet)
-    assert [(call["status"], call["outcome"]) for call in story["submissions"]] == [(202, "taken")]
+    assert [(call["status"], call["outcome"]) for call in story["submissions"]] == [(200, "taken")]
 
 
 def _in_force(fleet: Fleet) -> list[dict[str, Any]]:

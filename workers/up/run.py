@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config.settings import PREFIX, LogFormat, Settings, SettingsError
+from workers.deciding import require_rules
 from workers.flower import made_password, password_file
 from workers.up.embedded import EmbeddedVendor
 from workers.up.fleet import LANES_WITH_TASKS, Fleet
@@ -95,6 +96,7 @@ def run(here: Settings, *, sandbox: bool) -> int:
         environment=environment,
     )
     require_free(fleet.wanted_ports())
+    require_rules(here)
     with signals_counted() as asked:
         return _supervise(fleet, asked, is_terminal=is_terminal, password_made=made)
 

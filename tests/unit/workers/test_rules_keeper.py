@@ -410,6 +410,16 @@ def test_the_thread_follows_a_signal_at_once_and_ends_when_it_is_closed(world: W
     assert version(keeper) == opened[-1].version
 
 
+def test_a_process_that_stops_says_so(world: World) -> None:
+    keeper = world.keeper()
+    assert world.reported().process == "triggered-1@host:4711"
+
+    keeper.close()
+
+    with world.ledger.read() as connection:
+        assert in_force(connection) == []
+
+
 def test_a_bug_in_one_look_does_not_end_the_looking(world: World, log_events: list[EventDict]) -> None:
     looked = threading.Event()
     opened: list[Rules] = []
