@@ -59,12 +59,12 @@ class ScheduledApi:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Names of attributes, each once, in the order asked.
+    """Names of attributes, in the order asked.
 
     Raises:
         RefusedError: Too many; answer with it.
     """
-    names = list(dict.fromkeys(name.strip() for name in text.split(separator) if name.strip()))
+    names = [name.strip() for name in text.split(separator) if name.strip()]
     if len(names) > ATTRIBUTES_MAX:
         raise RefusedError(f"at most {ATTRIBUTES_MAX} attributes")
     return names

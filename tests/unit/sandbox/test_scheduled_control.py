@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from clearance.sandbox import scheduled_groups
 from clearance.sandbox.options import SandboxOptions
 from tests.unit.sandbox.harness import KEY, START_MS, ManualTimes, sandbox
 from tests.unit.sandbox.scheduled_harness import (
@@ -216,11 +217,27 @@ def test_the_report_has_every_group_and_its_answers_are_read_in_pages() -> None:
 def test_a_reset_forgets_all_groups_and_starts_their_ids_again() -> None:
     async def scenario(client: TestClient) -> None:
         first = (await create(client))["id"]
+        await create(client, flow="campaigns")
         await client.post("/sandbox/reset")
         report = await (await client.get("/sandbox/report")).json()
         assert (report["send_groups"], report["campaigns"]) == ({}, {})
         assert (await client.get(f"/sandbox/send-groups/{first}")).status == 404
         assert (await create(client))["id"] == first
+
+    with_sandbox(scenario)
+
+
+def test_no_more_customers_are_kept_than_there_is_room_for_until_a_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduled_groups, "CUSTOMERS_KEPT", 10)
+
+    async def scenario(client: TestClient) -> None:
+        sent = {"customers": 6, "window_s": 1, "targets": [NOWHERE]}
+        for status in (202, 409, 409):
+            assert (await client.post("/sandbox/send-groups", json=sent)).status == status
+        await client.post("/sandbox/reset")
+        assert (await client.post("/sandbox/send-groups", json=sent)).status == 202
 
     with_sandbox(scenario)
 

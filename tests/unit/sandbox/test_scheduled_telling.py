@@ -80,13 +80,22 @@ def test_a_heads_up_is_not_repeated_after_a_move_or_a_cancellation(
     assert asyncio.run(_tell_and(_group(), change)) == event_types
 
 
-def test_nothing_is_told_after_the_stop() -> None:
-    async def run() -> list[int]:
-        deaf = _Deaf()
-        teller = Teller(deaf.post, ManualTimes().times())
-        teller.tell_heads_up(_group(), [TARGET], 5)
-        await teller.stop()
-        await asyncio.sleep(0)
-        return deaf.event_types
+def test_the_stop_waits_until_nothing_is_being_told_any_more() -> None:
+    seen: list[str] = []
 
-    assert asyncio.run(run()) == []
+    async def post(url: URL, body: bytes, headers: Mapping[str, str]) -> int | None:
+        try:
+            seen.append("told")
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+        return None
+
+    async def run() -> list[str]:
+        teller = Teller(post, ManualTimes().times())
+        teller.tell_heads_up(_group(), [TARGET], 5)
+        await asyncio.sleep(0)
+        await teller.stop()
+        return list(seen)
+
+    assert asyncio.run(run()) == ["told", "ended"]
