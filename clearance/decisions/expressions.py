@@ -59,7 +59,6 @@ TYPE_BY_KIND = {
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # At the start of a line: what is quoted from the expression begins with a bar.
 _PLACE = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*)", re.MULTILINE)
-_MOST_ERRORS = 20  # the engine tells no more at once
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
@@ -129,7 +128,8 @@ class Condition:
             return set(), True
         undeclared = {each.undeclared.partition(".")[0] for each in errors if each.undeclared}
         missed = undeclared & (self._kind_by_name.keys() - kind_by_name.keys())
-        return missed, all(each.undeclared for each in errors) and len(errors) < _MOST_ERRORS
+        # After twenty it says, as one more, that it stops.
+        return missed, all(each.undeclared for each in errors)
 
 
 def compile_condition(text: str, kind_by_name: Mapping[str, Kind]) -> Condition:

@@ -165,6 +165,7 @@ def test_every_name_that_is_wrong_in_an_expression_is_told() -> None:
         r"country.matches(r'\(')",
         "country == '.matches(\"(\")'",  # only looks like it
         "true // country.matches('(')",
+        'country.matches("D") && country.contains("(")',
         'country.matches("[" + country + "]")',
     ],
 )

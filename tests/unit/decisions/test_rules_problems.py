@@ -238,3 +238,14 @@ def test_a_mistake_is_told_with_its_line_and_what_was_meant(old: str, new: str, 
 
 def test_what_follows_from_a_wrong_declaration_is_not_told_again() -> None:
     assert len(_told(_with('"int"', '"number"'))) == 1
+
+
+@pytest.mark.parametrize(("levels", "is_taken"), [(16, True), (17, False)])
+def test_options_are_taken_to_a_certain_depth(levels: int, is_taken: bool) -> None:
+    """The table itself is the first level."""
+    text = _with(_PYTHON, _PYTHON + "\noptions" + ".a" * levels + " = 1")
+
+    if is_taken:
+        load_rules(text, source="f")
+    else:
+        assert "at most 16 levels deep" in _told(text)[0]
