@@ -34,6 +34,7 @@ class NewDecision:
     Attributes:
         inputs: What it was made from (`clearance.decisions.inputs`), to be kept under retention; None for its digest
             alone.
+        chunk: The number of the chunk that the customer of a group came in.
     """
 
     subject: str
@@ -42,6 +43,7 @@ class NewDecision:
     inputs_digest: str
     decided_at: datetime
     inputs: bytes | None = None
+    chunk: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -51,7 +53,7 @@ class NewDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApproval:
-    """One call that carried approvals to the vendor. `error` never holds personal data."""
+    """One call that carried approvals to the vendor. `error` never holds personal data; `revision` is a group's."""
 
     approval_id: str
     subject: str
@@ -62,6 +64,7 @@ class NewApproval:
     status: int | None
     answer: Answer
     error: str | None = None
+    revision: int | None = None
 
 
 def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
@@ -118,6 +121,7 @@ def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> No
             "status": item.status,
             "outcome": item.answer,
             "error": item.error,
+            "revision": item.revision,
         }
         for item in items
     ]
@@ -141,6 +145,7 @@ def _row(item: NewDecision) -> dict[str, object]:
         "inputs_digest": item.inputs_digest,
         "decided_at": item.decided_at,
         "policy": item.decision.policy,
+        "chunk": item.chunk,
     }
 
 
@@ -152,7 +157,7 @@ def _insert(connection: Connection, items: Sequence[NewDecision]) -> bool:
     in_order = sorted(items, key=lambda item: item.key)
     if connection.execute(_INSERT_DECISION, [_row(item) for item in in_order]).rowcount < len(items):
         return False
-    _insert_inputs(connection, in_order)
+    insert_inputs(connection, in_order)
     return True
 
 
@@ -172,10 +177,11 @@ def _keep_inputs(
     """What is kept must be what the decision that stands was made from."""
     with_inputs = sorted((item for item in items if item.inputs is not None), key=lambda item: item.key)
     same = [item for item in with_inputs if standing[item.key].inputs_digest == item.inputs_digest]
-    _insert_inputs(connection, same)
+    insert_inputs(connection, same)
 
 
-def _insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
+def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
+    """Keep what decisions were made from, where they bring it; they must be those that stand."""
     rows = [
         {
             "subject": item.subject,

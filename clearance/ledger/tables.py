@@ -2,12 +2,14 @@
 
 Times are aware UTC datetimes in the code, `timestamptz` in PostgreSQL and sortable UTC text in SQLite.
 Personal data: `notifications.body` (emptied when its obligation is done), `decision_inputs.inputs` (kept only under
-`record_inputs = true`, removed by `clearance purge`) and customer ids.
+`record_inputs = true`, removed by `clearance purge`), `chunks.body` (emptied when it is decided), `chunks.answers`
+(emptied when its group is closed) and customer ids.
 """
 
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -110,6 +112,7 @@ decisions = Table(
     Column("inputs_digest", String(64), nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("policy", Text),
+    Column("chunk", Integer),
     PrimaryKeyConstraint("subject", "customer_id"),
 )
 
@@ -137,6 +140,7 @@ approvals = Table(
     Column("status", Integer),
     Column("outcome", String(16), nullable=False),
     Column("error", Text),
+    Column("revision", Integer),
 )
 
 dead_letters = Table(
@@ -200,4 +204,75 @@ suppressions = Table(
     Column("note", Text),
     Column("until", UtcDateTime),
     PrimaryKeyConstraint("list_name", "customer_id"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("api", String(8), nullable=False),
+    Column("vendor_id", String(256), nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("series_id", Text),
+    Column("occurrence_id", Text, index=True),
+    Column("order_number", Integer),
+    Column("total_groups", Integer),
+    Column("unique_customers", Integer),
+    Column("expected_customers", Integer),
+    Column("revision", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("deadline_at", UtcDateTime, nullable=False, index=True),
+    Column("submit_at", UtcDateTime, nullable=False),
+    Column("hard_stop_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("fetched_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("fetched", Integer, nullable=False, server_default="0"),
+    Column("chunk_count", Integer, nullable=False, server_default="0"),
+    Column("trace_id", String(64), nullable=False),
+    UniqueConstraint("vendor_id", "api"),
+)
+
+group_revisions = Table(
+    "group_revisions",
+    metadata,
+    Column("group_id", String(32), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("deadline_at", UtcDateTime, nullable=False),
+    Column("submit_at", UtcDateTime, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("cause", String(16), nullable=False),
+    Column("ended_as", String(16)),
+    Column("ended_at", UtcDateTime),
+    Column("first_call_at", UtcDateTime),
+    Column("last_call_at", UtcDateTime),
+    Column("margin_ms", BigInteger),
+    Column("submitted", Integer, nullable=False, server_default="0"),
+    Column("not_decided", Integer, nullable=False, server_default="0"),
+    Column("not_sent", Integer, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("group_id", "revision"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("group_id", String(32), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("customers", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("approved", Integer),
+    Column("decided_at", UtcDateTime),
+    Column("submitted_at", UtcDateTime),
+    Column("submitted_revision", Integer),
+    Column("reasons", Text),
+    # Last: SQLite reads through what stands before a column to get at it.
+    Column("answers", LargeBinary),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("group_id", "generation", "number"),
+    Index("ix_chunks_state", "group_id", "generation", "state", "number"),
 )

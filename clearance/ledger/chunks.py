@@ -1,0 +1,252 @@
+"""A group's customers on their way: stored in chunks as they are fetched, decided chunk by chunk, and submitted.
+
+Each function is safe to repeat, and of two that want the same chunk one wins. The chunk is the unit of everything: it
+is reviewed by one obligation, its decisions are written in one transaction, and it is submitted as a whole.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from clearance.decisions.decision import Campaign, Customer, Decision
+from clearance.ledger import group_obligations as owed
+from clearance.ledger import obligations
+from clearance.ledger.chunk_bodies import dump_answers, dump_customers, load_customers
+from clearance.ledger.decisions import NewDecision
+from clearance.ledger.decisions_in_bulk import stand_in_bulk
+from clearance.ledger.group_facts import ChunkState, GroupState, load_campaign
+from clearance.ledger.insert_new import insert_new
+from clearance.ledger.tables import chunks, groups
+from clearance.obligations import Claimed, Done, Obligation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChunk:
+    """Customers that were fetched. `number` counts from 1 within the generation.
+
+    Attributes:
+        hedge_after: When the guardian first looks whether a worker reviews it.
+    """
+
+    group_id: str
+    generation: int
+    number: int
+    customers: Sequence[Customer]
+    now: datetime
+    hedge_after: timedelta
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What became of a chunk that was fetched.
+
+    Attributes:
+        is_wanted: False when the group is not open in this generation any more: nothing was stored.
+        is_new: False when it was stored before.
+        review: The obligation that was created with it, for the caller to publish; None when it is not new.
+    """
+
+    is_wanted: bool
+    is_new: bool = False
+    review: Obligation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedChunk:
+    """An obligation to review a chunk, with what is to be decided.
+
+    Attributes:
+        body: The customers as stored (`chunk_bodies.load_customers`); None when nothing is left to decide.
+    """
+
+    claimed: Claimed
+    group_id: str
+    generation: int
+    number: int
+    campaign: Campaign
+    body: bytes | None
+
+    @property
+    def decision_subject(self) -> str:
+        """What decisions about its customers are about."""
+        return owed.subject_of(self.group_id, self.generation)
+
+    def customers(self) -> list[Customer]:
+        """Who is to be decided about; nobody when that was done."""
+        return load_customers(self.body) if self.body is not None else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedChunk:
+    """How a review ended. `decisions` are those about every customer of the chunk, in its order, if it is done."""
+
+    finish: obligations.Finish
+    group_id: str
+    generation: int
+    number: int
+    decisions: Sequence[NewDecision] = ()
+
+
+_Key = tuple[str, int, int]
+
+
+def add_many(connection: Connection, items: Sequence[NewChunk]) -> list[Added]:
+    """Store chunks, each with the obligation to review it. A repeat changes nothing and says so."""
+    return [_add(connection, item) for item in items]
+
+
+def claim_many(
+    connection: Connection, requests: Sequence[obligations.ClaimRequest]
+) -> list[ClaimedChunk | None]:
+    """As `obligations.claim_many`, with the customers and their campaign."""
+    claims = obligations.claim_many(connection, requests)
+    keys = {claimed.subject: _key_of(claimed.subject) for claimed in claims if claimed}
+    row_by_key = _read(connection, list(keys.values()))
+    return [
+        _claimed(claimed, keys[claimed.subject], row_by_key.get(keys[claimed.subject])) if claimed else None
+        for claimed in claims
+    ]
+
+
+def decided_many(connection: Connection, items: Sequence[DecidedChunk]) -> list[bool]:
+    """As `obligations.finish_many`; decisions are written whoever holds the obligation now, the first ones stand.
+
+    The body of a chunk that is decided is dropped with it: nothing will read it again.
+    """
+    for item in sorted(items, key=lambda item: (item.group_id, item.generation, item.number)):
+        if isinstance(item.finish.outcome, Done) and item.decisions:
+            _decide(connection, item)
+    return obligations.finish_many(connection, [item.finish for item in items])
+
+
+def _add(connection: Connection, item: NewChunk) -> Added:
+    group_key = {"the_group": item.group_id, "of_generation": item.generation}
+    until = connection.execute(_LOCK_GROUP, group_key).scalar()
+    if until is None:
+        return Added(is_wanted=False)
+    row = {
+        "group_id": item.group_id,
+        "generation": item.generation,
+        "number": item.number,
+        "customers": len(item.customers),
+        "state": ChunkState.FETCHED,
+        "approved": None,
+        "decided_at": None,
+        "submitted_at": None,
+        "submitted_revision": None,
+        "reasons": None,
+        "answers": None,
+        "body": dump_customers(item.customers),
+    }
+    if connection.execute(_INSERT, row).rowcount == 0:
+        return Added(is_wanted=True)
+    connection.execute(_COUNT, {"the_group": item.group_id, "more": len(item.customers)})
+    review = owed.review(
+        item.group_id,
+        item.generation,
+        item.number,
+        now=item.now,
+        until=until,
+        hedge_after=item.hedge_after,
+        trace_id=item.trace_id,
+    )
+    owed.owe_new(connection, [review])
+    return Added(is_wanted=True, is_new=True, review=review)
+
+
+def _key_of(subject: str) -> _Key:
+    group_id, (generation, number) = owed.numbers_of(subject)
+    return group_id, generation, number
+
+
+def _read(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, Row[Any]]:
+    found: dict[_Key, Row[Any]] = {}
+    for group_id, generation, number in keys:
+        asked = {"the_group": group_id, "of_generation": generation, "the_number": number}
+        row = connection.execute(_SELECT, asked).first()
+        if row is not None:
+            found[group_id, generation, number] = row
+    return found
+
+
+def _claimed(claimed: Claimed, key: _Key, row: Row[Any] | None) -> ClaimedChunk:
+    if row is None:
+        raise LookupError("an obligation to review has no chunk")
+    return ClaimedChunk(
+        claimed=claimed,
+        group_id=key[0],
+        generation=key[1],
+        number=key[2],
+        campaign=load_campaign(row.campaign),
+        body=row.body,
+    )
+
+
+def _decide(connection: Connection, item: DecidedChunk) -> None:
+    asked = {"the_group": item.group_id, "of_generation": item.generation, "the_number": item.number}
+    # Locked first: who closes the group takes the same lock, so that one of us decides about its customers.
+    if connection.execute(_LOCK_CHUNK, asked).scalar() != ChunkState.FETCHED:
+        return
+    standing = stand_in_bulk(connection, item.decisions)
+    connection.execute(_DECIDE, asked | decided_values(item.decisions, standing, item.finish.now))
+
+
+def decided_values(
+    decisions: Sequence[NewDecision], standing: Sequence[Decision], now: datetime
+) -> dict[str, object]:
+    """What a chunk says of its decisions."""
+    answers = [(item.customer_id, stands.approved) for item, stands in zip(decisions, standing, strict=True)]
+    refusals = Counter(stands.reasons for stands in standing if not stands.approved)
+    reasons: Counter[str] = Counter()
+    for together, count in refusals.items():
+        reasons.update(dict.fromkeys(together, count))
+    return {
+        "answered": dump_answers(answers),
+        "approvals": sum(approved for _, approved in answers),
+        "why": orjson.dumps(reasons).decode(),
+        "now": now,
+    }
+
+
+_IS_IT = (
+    chunks.c.group_id == bindparam("the_group"),
+    chunks.c.generation == bindparam("of_generation"),
+    chunks.c.number == bindparam("the_number"),
+)
+_LOCK_GROUP = (
+    select(groups.c.hard_stop_at)
+    .where(
+        groups.c.id == bindparam("the_group"),
+        groups.c.generation == bindparam("of_generation"),
+        groups.c.state == GroupState.OPEN.value,
+    )
+    .with_for_update()
+)
+_INSERT = insert_new(chunks)
+_COUNT = (
+    update(groups)
+    .where(groups.c.id == bindparam("the_group"))
+    .values(fetched=groups.c.fetched + bindparam("more"), chunk_count=groups.c.chunk_count + 1)
+)
+_SELECT = (
+    select(chunks.c.body, groups.c.campaign).join(groups, groups.c.id == chunks.c.group_id).where(*_IS_IT)
+)
+_LOCK_CHUNK = select(chunks.c.state).where(*_IS_IT).with_for_update()
+_DECIDE = (
+    update(chunks)
+    .where(*_IS_IT, chunks.c.state == ChunkState.FETCHED.value)
+    .values(
+        state=ChunkState.DECIDED.value,
+        approved=bindparam("approvals"),
+        decided_at=bindparam("now"),
+        reasons=bindparam("why"),
+        answers=bindparam("answered"),
+        body=None,
+    )
+)

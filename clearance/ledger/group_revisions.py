@@ -1,0 +1,71 @@
+"""What the vendor said of a group, one row each time it said something new, and how each ended."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Connection, bindparam, func, update
+
+from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group
+from clearance.ledger.insert_new import insert_new
+from clearance.ledger.tables import chunks, group_revisions
+
+
+def add_revision(connection: Connection, group: Group, cause: Cause, received_at: datetime) -> None:
+    """Note the revision that the group is at."""
+    connection.execute(
+        _INSERT,
+        {
+            "group_id": group.group_id,
+            "revision": group.revision,
+            "told_at": group.told_at,
+            "received_at": received_at,
+            "deadline_at": group.deadline_at,
+            "submit_at": group.submit_at,
+            "generation": group.generation,
+            "cause": cause,
+            "ended_as": None,
+            "ended_at": None,
+            "first_call_at": None,
+            "last_call_at": None,
+            "margin_ms": None,
+            "submitted": 0,
+            "not_decided": 0,
+            "not_sent": 0,
+        },
+    )
+
+
+def end_revision(connection: Connection, group: Group, ended_as: EndedAs, now: datetime) -> bool:
+    """End the revision that the group is at; False when it had ended. Missed without a call: by how much."""
+    margin_ms = int((group.deadline_at - now).total_seconds() * 1000) if ended_as is EndedAs.MISSED else None
+    asked = {"group": group.group_id, "number": group.revision, "ended": ended_as, "now": now}
+    return connection.execute(_END, asked | {"margin": margin_ms}).rowcount == 1
+
+
+def settle_chunks(connection: Connection, group_id: str, generation: int) -> None:
+    """Of chunks that nobody will work on any more, forget what the vendor said."""
+    connection.execute(_SETTLE, {"group": group_id, "of_generation": generation})
+
+
+_INSERT = insert_new(group_revisions)
+_END = (
+    update(group_revisions)
+    .where(
+        group_revisions.c.group_id == bindparam("group"),
+        group_revisions.c.revision == bindparam("number"),
+        group_revisions.c.ended_as.is_(None),
+    )
+    .values(
+        ended_as=bindparam("ended"),
+        ended_at=bindparam("now"),
+        margin_ms=func.coalesce(group_revisions.c.margin_ms, bindparam("margin", type_=BigInteger)),
+    )
+)
+_SETTLE = (
+    update(chunks)
+    .where(
+        chunks.c.group_id == bindparam("group"),
+        chunks.c.generation == bindparam("of_generation"),
+        chunks.c.state.in_([ChunkState.FETCHED.value, ChunkState.DECIDED.value]),
+    )
+    .values(state=ChunkState.CANCELLED.value, body=None, answers=None)
+)
