@@ -160,7 +160,9 @@ def _of_ids(document: Mapping[str, Any], kind: str, lines: TomlLines) -> Iterato
 
 
 def _of_policies(document: Mapping[str, Any]) -> Iterator[Finding]:
-    ids = [table["id"] for _, table in tables(document, "check") if isinstance(table.get("id"), str)]
+    ids = dict.fromkeys(
+        table["id"] for _, table in tables(document, "check") if isinstance(table.get("id"), str)
+    )
     for position, table in tables(document, "policy"):
         checks = table.get("checks")
         if not isinstance(checks, list):
