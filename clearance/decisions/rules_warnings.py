@@ -1,7 +1,7 @@
 """What in these rules is allowed, but hardly meant?
 
 In: rules that were found right. Out: findings, none of which keeps a fleet from starting: policies that no campaign
-gets to, checks and attributes that nothing uses.
+gets to, checks and attributes that nothing uses, checks that one absent value switches off.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from clearance.decisions.did_you_mean import shown
 from clearance.decisions.expressions import CHECK_VARIABLES, ExpressionError, compile_condition
 from clearance.decisions.findings import Finding
-from clearance.decisions.rules import CelCheck, HttpCheck, PythonCheck, Rules
+from clearance.decisions.rules import CelCheck, HttpCheck, Otherwise, PythonCheck, Rules
 
 
 def warnings_about(rules: Rules) -> Iterator[Finding]:
@@ -54,9 +54,15 @@ def _constant(text: str) -> bool | None:
 
 def _of_checks(rules: Rules) -> Iterator[Finding]:
     used = {check_id for policy in rules.policies for check_id in policy.checks}
-    for position, check_id in enumerate(rules.check_by_id):
+    kind_by_name = {**rules.kind_by_attribute, **CHECK_VARIABLES}
+    for position, (check_id, check) in enumerate(rules.check_by_id.items()):
         if check_id not in used:
             yield Finding(path=("check", position), told="no policy uses it")
+        if isinstance(check, CelCheck) and check.when_missing is Otherwise.APPROVE:
+            names = compile_condition(check.expression, kind_by_name).names - CHECK_VARIABLES.keys()
+            if len(names) > 1:
+                told = f"approves when one of {', '.join(map(shown, sorted(names)))} is absent, whatever the others say"
+                yield Finding(path=("check", position), told=told)
 
 
 def _of_attributes(rules: Rules) -> Iterator[Finding]:

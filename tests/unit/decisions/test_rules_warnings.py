@@ -56,6 +56,19 @@ def test_a_file_without_policies_is_warned_of() -> None:
     ]
 
 
+def test_a_check_that_one_absent_value_switches_off_is_warned_of() -> None:
+    text = (
+        "[attributes]\nage = 'int'\nvip = 'bool'\n"
+        "[[check]]\nid = 'a'\nreason = 'A'\ncel = 'age >= 18 && !vip && !is_hashed'\nwhen_missing = 'approve'\n"
+        "[[check]]\nid = 'b'\nreason = 'B'\ncel = '!vip && !is_hashed'\nwhen_missing = 'approve'\n"
+        "[[policy]]\nid = 'p'\napplies = 'true'\nchecks = ['a', 'b']\n"
+    )
+
+    assert _warned(text) == [
+        "f:4: check `a`: approves when one of `age`, `vip` is absent, whatever the others say"
+    ]
+
+
 def test_a_check_that_no_policy_uses_is_warned_of() -> None:
     more = "[[check]]\nid = 'b'\nreason = 'B'\nsuppression = 'x'\n"
 
