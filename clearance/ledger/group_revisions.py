@@ -34,9 +34,11 @@ def add_revision(connection: Connection, group: Group, cause: Cause, received_at
     )
 
 
-def end_revision(connection: Connection, group: Group, ended_as: EndedAs, now: datetime) -> bool:
-    """End the revision that the group is at; False when it had ended. Missed without a call: by how much."""
-    margin_ms = int((group.deadline_at - now).total_seconds() * 1000) if ended_as is EndedAs.MISSED else None
+def end_revision(
+    connection: Connection, group: Group, ended_as: EndedAs, now: datetime, *, margin_s: float | None = None
+) -> bool:
+    """End the revision that the group is at; False when it had ended. `margin_s` counts if there was no call."""
+    margin_ms = None if margin_s is None else round(margin_s * 1000)
     asked = {"group": group.group_id, "number": group.revision, "ended": ended_as, "now": now}
     return connection.execute(_END, asked | {"margin": margin_ms}).rowcount == 1
 

@@ -135,8 +135,12 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
     if not was_open:
         owed.cancel_generation(connection, known.group_id, known.generation, item.received_at)
         settle_chunks(connection, known.group_id, known.generation)
+    described = _new_group(item)
+    # The margin may have grown with what was fetched meanwhile: it is not less for another deadline.
+    margin = known.deadline_at - known.submit_at if was_open else timedelta()
     next_group = replace(
-        _new_group(item),
+        described,
+        submit_at=min(described.submit_at, described.deadline_at - margin),
         group_id=known.group_id,
         revision=known.revision + 1,
         generation=known.generation if was_open else known.generation + 1,
@@ -155,12 +159,13 @@ def _begin(connection: Connection, group: Group, item: NewHeadsUp, cause: Cause)
     heard = Heard(group_id=group.group_id, revision=group.revision, cause=cause)
     now = item.received_at
     if group.state is GroupState.MISSED:
-        end_revision(connection, group, EndedAs.MISSED, now)
+        late_s = (now - group.deadline_at).total_seconds()
+        end_revision(connection, group, EndedAs.MISSED, now, margin_s=-late_s)
         left = _close(group, now) if cause is Cause.MOVED else ()
         if left:
             owed.cancel_generation(connection, group.group_id, group.generation, now)
         owed.owe_new(connection, left)
-        return replace(heard, late_s=(now - group.deadline_at).total_seconds(), owed=left)
+        return replace(heard, late_s=late_s, owed=left)
     submission = owed.submit(
         group.group_id,
         group.revision,

@@ -4,15 +4,16 @@ In: a revision that a worker holds the obligation to submit. A revision that is 
 nothing: the vendor said something else meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, func, or_, select, update
 
 from clearance.ledger.chunk_bodies import Answers, load_answers
 from clearance.ledger.decisions import Answer, NewApproval, record_approvals
-from clearance.ledger.group_facts import ChunkState, Group, GroupState, group_of
+from clearance.ledger.group_facts import ChunkState, EndedAs, Group, GroupState, group_of
 from clearance.ledger.tables import chunks, group_revisions, groups
 
 
@@ -137,10 +138,21 @@ def _submit(connection: Connection, item: Call) -> int:
     if call.answer is not Answer.TAKEN or not item.numbers:
         return 0
     asked |= {"of_generation": item.generation, "numbers": list(item.numbers), "now": at}
-    customers: int = sum(connection.execute(_SUBMIT, asked).scalars())
+    decided = _submit_chunks(connection, asked, ChunkState.DECIDED)
+    # Also what was given up meanwhile: the vendor's answer came late, but it took them.
+    missed = _submit_chunks(connection, asked, ChunkState.MISSED)
+    cancelled = _submit_chunks(connection, asked, ChunkState.CANCELLED)
+    customers = decided + missed + cancelled
     if customers:
-        connection.execute(_ADD_SUBMITTED, asked | {"more": customers})
+        connection.execute(_ADD_SUBMITTED, asked | {"more": customers, "less": missed})
+    if missed:
+        connection.execute(_TURN_REVISION, asked)
+        connection.execute(_TURN_GROUP, asked)
     return customers
+
+
+def _submit_chunks(connection: Connection, asked: Mapping[str, Any], state: ChunkState) -> int:
+    return sum(connection.execute(_SUBMIT, {**asked, "was": state}).scalars())
 
 
 _OF_GENERATION = (
@@ -197,9 +209,8 @@ _SUBMIT = (
     .where(
         *_OF_GENERATION,
         chunks.c.number.in_(bindparam("numbers", expanding=True)),
-        # Also one that was given up meanwhile: the vendor's answer came late, but it took them.
+        chunks.c.state == bindparam("was"),
         chunks.c.decided_at.is_not(None),
-        chunks.c.state != ChunkState.SUBMITTED.value,
     )
     .values(
         state=ChunkState.SUBMITTED.value,
@@ -211,5 +222,29 @@ _SUBMIT = (
 _ADD_SUBMITTED = (
     update(group_revisions)
     .where(*_IS_REVISION)
-    .values(submitted=group_revisions.c.submitted + bindparam("more"))
+    .values(
+        submitted=group_revisions.c.submitted + bindparam("more"),
+        not_sent=group_revisions.c.not_sent - bindparam("less"),
+    )
+)
+_TURN_REVISION = (
+    update(group_revisions)
+    .where(
+        *_IS_REVISION,
+        group_revisions.c.ended_as == EndedAs.MISSED.value,
+        group_revisions.c.not_decided == 0,
+        group_revisions.c.not_sent == 0,
+        exists().where(groups.c.id == bindparam("group"), groups.c.fetched_at.is_not(None)),
+    )
+    .values(ended_as=EndedAs.SUBMITTED.value)
+)
+_TURN_GROUP = (
+    update(groups)
+    .where(
+        groups.c.id == bindparam("group"),
+        groups.c.revision == bindparam("of_revision"),
+        groups.c.state == GroupState.MISSED.value,
+        exists().where(*_IS_REVISION, group_revisions.c.ended_as == EndedAs.SUBMITTED.value),
+    )
+    .values(state=GroupState.SUBMITTED.value)
 )
