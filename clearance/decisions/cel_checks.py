@@ -86,7 +86,7 @@ class CelChecks:
             for row in [row for row, value in enumerate(column) if type(value) is Unusable]:
                 gaps_by_row[row] = (*gaps_by_row.get(row, ()), (name, cast("Unusable", column[row])))
         if not gaps_by_row:
-            return self._complete.verdicts(columns, range(len(customers)))
+            return self._complete.verdicts(columns, len(customers))
         rows_by_gaps: dict[Gaps, list[int]] = {
             (): [row for row in range(len(customers)) if row not in gaps_by_row]
         }
@@ -94,7 +94,8 @@ class CelChecks:
             rows_by_gaps.setdefault(gaps, []).append(row)
         verdict_by_row: dict[int, Verdict] = {}
         for gaps, rows in rows_by_gaps.items():
-            verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(columns, rows), strict=True))
+            theirs = {name: [column[row] for row in rows] for name, column in columns.items()}
+            verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(theirs, len(rows)), strict=True))
         return [verdict_by_row[row] for row in range(len(customers))]
 
     def _columns(self, campaign: Campaign, customers: Sequence[Customer]) -> ColumnByName:
@@ -140,31 +141,31 @@ class _Alike:
         except ExpressionError:
             self._columns = None
 
-    def verdicts(self, columns: ColumnByName, rows: Sequence[int]) -> list[Verdict]:
-        """One for each of `rows`, in their order."""
+    def verdicts(self, columns: ColumnByName, count: int) -> list[Verdict]:
+        """One for each row of the columns, in their order."""
         if self._rows_until_compiled >= 0:
-            self._rows_until_compiled -= len(rows)
+            self._rows_until_compiled -= count
             if self._rows_until_compiled < 0:
                 self.compile()
         found: list[Verdict] = []
-        for start in range(0, len(rows), ROWS):
-            found += map(self._verdict, self._answers(columns, rows[start : start + ROWS]))
+        for start in range(0, count, ROWS):
+            found += map(self._verdict, self._answers(columns, start, min(start + ROWS, count)))
         return found
 
-    def _answers(self, columns: ColumnByName, rows: Sequence[int]) -> Iterable[tuple[object, ...]]:
+    def _answers(self, columns: ColumnByName, start: int, stop: int) -> Iterable[tuple[object, ...]]:
         if self._columns is None:
-            return [self._alone(columns, row) for row in rows]
-        found = self._columns.judge(columns, rows)
+            return [self._alone(columns, row) for row in range(start, stop)]
+        found = self._columns.judge(columns, start, stop)
         if found is not None:
             return map(tuple, found)
-        if len(rows) == 1:
-            return [self._alone(columns, rows[0])]
-        middle = len(rows) // 2
-        return [*self._half(columns, rows[:middle]), *self._half(columns, rows[middle:])]
+        if stop - start == 1:
+            return [self._alone(columns, start)]
+        middle = (start + stop) // 2
+        return [*self._half(columns, start, middle), *self._half(columns, middle, stop)]
 
-    def _half(self, columns: ColumnByName, rows: Sequence[int]) -> Iterable[tuple[object, ...]]:
+    def _half(self, columns: ColumnByName, start: int, stop: int) -> Iterable[tuple[object, ...]]:
         # One of the two failed: check by check is next, where the other is cheap and this one is due.
-        return self._answers(columns, rows) if len(rows) > 1 else [self._alone(columns, rows[0])]
+        return self._answers(columns, start, stop) if stop - start > 1 else [self._alone(columns, start)]
 
     def _alone(self, columns: ColumnByName, row: int) -> tuple[object, ...]:
         return tuple(check.judge(columns, row) for check in self._evaluated)

@@ -53,19 +53,18 @@ class Columns:
             raise ExpressionError(str(error)) from None
 
     def judge(
-        self, column_by_name: Mapping[str, Sequence[object]], rows: Sequence[int]
+        self, column_by_name: Mapping[str, Sequence[object]], start: int, stop: int
     ) -> Sequence[Sequence[object]] | None:
-        """What each condition says of each of `rows`, which are at most `ROWS`; None when that cannot be said."""
+        """What each condition says of each row from `start` to before `stop`; None when that cannot be said."""
         data: dict[str, Any] = {
-            column: [column_by_name[name][row] for row in rows]
-            for name, column in self._column_by_name.items()
+            column: column_by_name[name][start:stop] for name, column in self._column_by_name.items()
         }
-        data[self._rows] = list(range(len(rows)))
+        data[self._rows] = list(range(stop - start))
         try:
             found = self._program.eval(data=data).plain_value()
         except Exception:  # noqa: BLE001 - the engine raises whatever its C++ raises
             return None
-        return found if isinstance(found, list) and len(found) == len(rows) else None
+        return found if isinstance(found, list) and len(found) == stop - start else None
 
     def _of_one_row(self, condition: Condition) -> str:
         # The line break ends a comment that the text may end with.
