@@ -4,21 +4,19 @@ Each function is safe to repeat, and of two that want the same chunk one wins. T
 is reviewed by one obligation, its decisions are written in one transaction, and it is submitted as a whole.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from clearance.decisions.decision import Campaign, Customer, Decision
+from clearance.decisions.decision import Campaign, Customer
 from clearance.ledger import group_obligations as owed
 from clearance.ledger import obligations
-from clearance.ledger.chunk_bodies import dump_answers, dump_customers, load_customers
+from clearance.ledger.chunk_bodies import dump_customers, load_customer_ids, load_customers
+from clearance.ledger.chunk_decisions import decide
 from clearance.ledger.decisions import NewDecision
-from clearance.ledger.decisions_in_bulk import stand_in_bulk
 from clearance.ledger.group_facts import ChunkState, GroupState, load_campaign
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.tables import chunks, groups
@@ -93,7 +91,17 @@ class DecidedChunk:
     decisions: Sequence[NewDecision] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What is stored of a generation: a `seen_key` for each customer, the last chunk's number, and how many."""
+
+    seen: set[int]
+    last_number: int
+    customers: int
+
+
 _Key = tuple[str, int, int]
+_STORED_AT_ONCE = 20
 
 
 def add_many(connection: Connection, items: Sequence[NewChunk]) -> list[Added]:
@@ -121,8 +129,36 @@ def decided_many(connection: Connection, items: Sequence[DecidedChunk]) -> list[
     """
     for item in sorted(items, key=lambda item: (item.group_id, item.generation, item.number)):
         if isinstance(item.finish.outcome, Done) and item.decisions:
-            _decide(connection, item)
+            decide(
+                connection,
+                item.group_id,
+                item.generation,
+                item.number,
+                item.decisions,
+                now=item.finish.now,
+            )
     return obligations.finish_many(connection, [item.finish for item in items])
+
+
+def stored(connection: Connection, group_id: str, generation: int) -> Stored:
+    """Whom a fetch that is repeated need not store again."""
+    seen: set[int] = set()
+    last_number = customers = 0
+    while True:
+        asked = {"the_group": group_id, "of_generation": generation, "after": last_number}
+        rows = connection.execute(_SELECT_STORED, asked).all()
+        if not rows:
+            return Stored(seen=seen, last_number=last_number, customers=customers)
+        last_number = rows[-1].number
+        for row in rows:
+            customers += row.customers
+            written = row.body or row.answers
+            seen.update(map(seen_key, load_customer_ids(written) if written else ()))
+
+
+def seen_key(customer_id: str) -> int:
+    """A number that stands for the customer within this process: a million of them fit into memory."""
+    return hash(customer_id)
 
 
 def _add(connection: Connection, item: NewChunk) -> Added:
@@ -188,32 +224,6 @@ def _claimed(claimed: Claimed, key: _Key, row: Row[Any] | None) -> ClaimedChunk:
     )
 
 
-def _decide(connection: Connection, item: DecidedChunk) -> None:
-    asked = {"the_group": item.group_id, "of_generation": item.generation, "the_number": item.number}
-    # Locked first: who closes the group takes the same lock, so that one of us decides about its customers.
-    if connection.execute(_LOCK_CHUNK, asked).scalar() != ChunkState.FETCHED:
-        return
-    standing = stand_in_bulk(connection, item.decisions)
-    connection.execute(_DECIDE, asked | decided_values(item.decisions, standing, item.finish.now))
-
-
-def decided_values(
-    decisions: Sequence[NewDecision], standing: Sequence[Decision], now: datetime
-) -> dict[str, object]:
-    """What a chunk says of its decisions."""
-    answers = [(item.customer_id, stands.approved) for item, stands in zip(decisions, standing, strict=True)]
-    refusals = Counter(stands.reasons for stands in standing if not stands.approved)
-    reasons: Counter[str] = Counter()
-    for together, count in refusals.items():
-        reasons.update(dict.fromkeys(together, count))
-    return {
-        "answered": dump_answers(answers),
-        "approvals": sum(approved for _, approved in answers),
-        "why": orjson.dumps(reasons).decode(),
-        "now": now,
-    }
-
-
 _IS_IT = (
     chunks.c.group_id == bindparam("the_group"),
     chunks.c.generation == bindparam("of_generation"),
@@ -237,16 +247,13 @@ _COUNT = (
 _SELECT = (
     select(chunks.c.body, groups.c.campaign).join(groups, groups.c.id == chunks.c.group_id).where(*_IS_IT)
 )
-_LOCK_CHUNK = select(chunks.c.state).where(*_IS_IT).with_for_update()
-_DECIDE = (
-    update(chunks)
-    .where(*_IS_IT, chunks.c.state == ChunkState.FETCHED.value)
-    .values(
-        state=ChunkState.DECIDED.value,
-        approved=bindparam("approvals"),
-        decided_at=bindparam("now"),
-        reasons=bindparam("why"),
-        answers=bindparam("answered"),
-        body=None,
+_SELECT_STORED = (
+    select(chunks.c.number, chunks.c.customers, chunks.c.body, chunks.c.answers)
+    .where(
+        chunks.c.group_id == bindparam("the_group"),
+        chunks.c.generation == bindparam("of_generation"),
+        chunks.c.number > bindparam("after"),
     )
+    .order_by(chunks.c.number)
+    .limit(_STORED_AT_ONCE)
 )

@@ -1,13 +1,9 @@
-"""What was a group's customer last told to the vendor? So that an answer which has not changed is not sent again.
-
-And which customers are stored already, so that a fetch which is repeated stores none twice.
-"""
+"""What was a group's customer last told to the vendor? So that an answer which has not changed is not sent again."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, bindparam, select
 
-from clearance.ledger.chunk_bodies import load_customer_ids
 from clearance.ledger.group_facts import ChunkState
 from clearance.ledger.group_obligations import subject_of
 from clearance.ledger.portions import portions
@@ -30,21 +26,6 @@ def submitted_answers(
     return found
 
 
-def stored_customers(
-    connection: Connection, group_id: str, generation: int, *, after: int = 0, limit: int = 10
-) -> list[tuple[int, list[str]]]:
-    """Chunks that are stored, in order: their numbers, and whose customers they are.
-
-    Args:
-        after: The number of the last chunk of the portion before.
-    """
-    asked = {"group": group_id, "of_generation": generation, "after": after, "limit": limit}
-    return [
-        (row.number, load_customer_ids(row.body or row.answers) if row.body or row.answers else [])
-        for row in connection.execute(_SELECT_STORED, asked)
-    ]
-
-
 _OF_GENERATION = and_(
     chunks.c.group_id == bindparam("group"), chunks.c.generation == bindparam("of_generation")
 )
@@ -57,10 +38,4 @@ _SELECT_SUBMITTED = (
         _OF_GENERATION,
         chunks.c.state == ChunkState.SUBMITTED.value,
     )
-)
-_SELECT_STORED = (
-    select(chunks.c.number, chunks.c.body, chunks.c.answers)
-    .where(_OF_GENERATION, chunks.c.number > bindparam("after"))
-    .order_by(chunks.c.number)
-    .limit(bindparam("limit"))
 )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, select, update
 
 from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group
 from clearance.ledger.insert_new import insert_new
@@ -43,9 +43,17 @@ def end_revision(
     return connection.execute(_END, asked | {"margin": margin_ms}).rowcount == 1
 
 
-def settle_chunks(connection: Connection, group_id: str, generation: int) -> None:
-    """Of chunks that nobody will work on any more, forget what the vendor said."""
-    connection.execute(_SETTLE, {"group": group_id, "of_generation": generation})
+def settle_chunks(connection: Connection, group: Group, state: ChunkState) -> None:
+    """Of chunks that nobody will work on any more, forget what the vendor said. Missed ones are counted."""
+    asked = {"group": group.group_id, "of_generation": group.generation, "number": group.revision}
+    if state is ChunkState.MISSED:
+        left = {row.state: row.customers for row in connection.execute(_COUNT_LEFT, asked)}
+        counts = {
+            "undecided": left.get(ChunkState.FETCHED, 0),
+            "unsent": left.get(ChunkState.DECIDED, 0),
+        }
+        connection.execute(_ADD_MISSED, asked | counts)
+    connection.execute(_SETTLE, asked | {"settled": state})
 
 
 _INSERT = insert_new(group_revisions)
@@ -62,12 +70,24 @@ _END = (
         margin_ms=func.coalesce(group_revisions.c.margin_ms, bindparam("margin", type_=BigInteger)),
     )
 )
-_SETTLE = (
-    update(chunks)
-    .where(
-        chunks.c.group_id == bindparam("group"),
-        chunks.c.generation == bindparam("of_generation"),
-        chunks.c.state.in_([ChunkState.FETCHED.value, ChunkState.DECIDED.value]),
-    )
-    .values(state=ChunkState.CANCELLED.value, body=None, answers=None)
+_LEFT = (
+    chunks.c.group_id == bindparam("group"),
+    chunks.c.generation == bindparam("of_generation"),
+    chunks.c.state.in_([ChunkState.FETCHED.value, ChunkState.DECIDED.value]),
 )
+_COUNT_LEFT = (
+    select(chunks.c.state, func.sum(chunks.c.customers).label("customers"))
+    .where(*_LEFT)
+    .group_by(chunks.c.state)
+)
+_ADD_MISSED = (
+    update(group_revisions)
+    .where(
+        group_revisions.c.group_id == bindparam("group"), group_revisions.c.revision == bindparam("number")
+    )
+    .values(
+        not_decided=group_revisions.c.not_decided + bindparam("undecided"),
+        not_sent=group_revisions.c.not_sent + bindparam("unsent"),
+    )
+)
+_SETTLE = update(chunks).where(*_LEFT).values(state=bindparam("settled"), body=None, answers=None)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from clearance.decisions.decision import Campaign
 from clearance.ledger import group_obligations as owed
 from clearance.ledger import group_rows
-from clearance.ledger.group_facts import Cause, EndedAs, Group, GroupState
+from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group, GroupState
 from clearance.ledger.group_revisions import add_revision, end_revision, settle_chunks
 from clearance.obligations import Obligation
 from clearance.optimove.heads_up import Api, HeadsUp
@@ -129,12 +129,13 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
     if told.deadline_at == known.deadline_at and not is_cancelled:
         group_rows.tell(connection, known, told.told_at)
         return Heard(group_id=known.group_id, revision=known.revision, is_duplicate=True)
-    was_open = known.state is GroupState.OPEN
+    # Once its deadline is over a revision has ended, whether that has been written down yet or not.
+    was_open = known.state is GroupState.OPEN and known.deadline_at > item.received_at
     owed.cancel_revision(connection, known.group_id, known.revision, item.received_at)
-    end_revision(connection, known, EndedAs.SUPERSEDED, item.received_at)
     if not was_open:
         owed.cancel_generation(connection, known.group_id, known.generation, item.received_at)
-        settle_chunks(connection, known.group_id, known.generation)
+        settle_chunks(connection, known, ChunkState.MISSED)
+    end_revision(connection, known, EndedAs.SUPERSEDED if was_open else EndedAs.MISSED, item.received_at)
     described = _new_group(item)
     # The margin may have grown with what was fetched meanwhile: it is not less for another deadline.
     margin = known.deadline_at - known.submit_at if was_open else timedelta()
@@ -209,7 +210,7 @@ def _cancel(connection: Connection, known: Group, item: NewCancellation) -> Hear
     now = item.received_at
     owed.cancel_revision(connection, known.group_id, known.revision, now)
     owed.cancel_generation(connection, known.group_id, known.generation, now)
-    settle_chunks(connection, known.group_id, known.generation)
+    settle_chunks(connection, known, ChunkState.CANCELLED)
     end_revision(connection, known, EndedAs.CANCELLED, now)
     cancelled = replace(known, state=GroupState.CANCELLED, told_at=item.told_at, finished_at=now)
     group_rows.write(connection, cancelled)
