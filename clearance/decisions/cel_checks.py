@@ -15,7 +15,7 @@ from clearance.decisions.columns import ROWS, Columns
 from clearance.decisions.decision import APPROVED, Campaign, Customer, Verdict
 from clearance.decisions.expressions import CHECK_VARIABLES, ExpressionError, Kind, compile_condition
 from clearance.decisions.rules import CelCheck, Otherwise
-from clearance.decisions.values import Unusable, convert_all
+from clearance.decisions.values import Unusable, convert, convert_all
 
 ColumnByName = Mapping[str, Sequence[object]]
 Gaps = tuple[tuple[str, Unusable], ...]
@@ -80,6 +80,8 @@ class CelChecks:
 
     def verdicts(self, campaign: Campaign, customers: Sequence[Customer]) -> list[Verdict]:
         """One a customer, in their order; a reason that several checks give is told by each."""
+        if len(customers) == 1:
+            return self._verdict(campaign, customers[0])
         columns = self._columns(campaign, customers)
         gaps_by_row: dict[int, Gaps] = {}
         for name, column in columns.items():
@@ -97,6 +99,14 @@ class CelChecks:
             theirs = {name: [column[row] for row in rows] for name, column in columns.items()}
             verdict_by_row.update(zip(rows, self._alike(gaps).verdicts(theirs, len(rows)), strict=True))
         return [verdict_by_row[row] for row in range(len(customers))]
+
+    def _verdict(self, campaign: Campaign, customer: Customer) -> list[Verdict]:
+        # One customer at a time is what the triggered lane decides: no columns to sort.
+        values = {name: convert(customer.attributes.get(name), kind) for name, kind in self._attributes}
+        for name, kind in self._variables:
+            values[name] = convert(_variable(name, campaign, [customer])[0], kind)
+        gaps = tuple((name, value) for name, value in values.items() if isinstance(value, Unusable))
+        return self._alike(gaps).verdicts({name: [value] for name, value in values.items()}, 1)
 
     def _columns(self, campaign: Campaign, customers: Sequence[Customer]) -> ColumnByName:
         records = [customer.attributes for customer in customers]
