@@ -74,6 +74,7 @@ class BoundedHttp:
     Args:
         destination: Names the other side in errors: a vendor, a check. Never an address.
         headers: Sent with every request.
+        silence_s: The longest wait for any byte; by default nothing shorter than the whole exchange.
 
     Raises:
         ValueError: The base URL or a header's value cannot be used. The text does not hold it.
@@ -87,6 +88,7 @@ class BoundedHttp:
         *,
         pool_size: int,
         max_reply_bytes: int = MAX_REPLY_BYTES,
+        silence_s: float | None = None,
         now: Clock = utc_now,
     ) -> None:
         if not all(value.isascii() and value.isprintable() and value for value in headers.values()):
@@ -94,7 +96,7 @@ class BoundedHttp:
         if not all(map(_HEADER_NAME.fullmatch, headers)):
             raise ValueError("a header's name must be a token")
         self._destination = destination
-        self._pool, self._prefix = open_pool(base_url, pool_size=pool_size)
+        self._pool, self._prefix = open_pool(base_url, pool_size=pool_size, silence_s=silence_s)
         self._headers = dict(headers)
         self._max_reply_bytes = max_reply_bytes
         self._now = now
