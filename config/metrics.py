@@ -129,6 +129,36 @@ METRICS: tuple[Metric, ...] = (
         buckets=_MARGIN_S,
         meaning="What was left before the deadline when a submission left.",
     ),
+    _counter(
+        "notifications_ignored_total",
+        "route",
+        meaning="Events that ask nothing of us: acknowledged and recorded.",
+    ),
+    # Groups: V2 send groups and V1 campaigns
+    _counter(
+        "groups_ended_total",
+        "api",
+        "outcome",
+        meaning="Revisions of groups that ended: `submitted`, or `missed` for some customers.",
+    ),
+    _histogram(
+        "group_margin_seconds",
+        "api",
+        buckets=_MARGIN_S,
+        meaning="What was left before the deadline when a group's last call was answered.",
+    ),
+    _counter(
+        "group_customers_missed_total",
+        "api",
+        "reason",
+        meaning="Customers of groups who were not answered in time, by what was missing.",
+    ),
+    _counter("group_rows_malformed_total", meaning="Rows of customers that could not be read: not approved."),
+    _counter(
+        "group_counts_differ_total",
+        "api",
+        meaning="Groups that had another number of customers than was told.",
+    ),
     # Rules
     _counter("decisions_total", "lane", "answer", meaning="Decisions made: `approved` or `rejected`."),
     _counter(

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
@@ -36,6 +37,13 @@ class SignatureMode(StrEnum):
 
     RAW = "raw"
     MINIFIED = "minified"
+
+
+class ScheduledApi(StrEnum):
+    """Which of Optimove's two scheduled APIs the site has: never both."""
+
+    V1 = "v1"
+    V2 = "v2"
 
 
 class LogFormat(StrEnum):
@@ -74,6 +82,13 @@ def _trimmed(value: str) -> None:
         raise ValidationError("begins or ends with white space: perhaps the newline of a file.")
 
 
+def _zone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, LookupError):
+        raise ValidationError("is no time zone, such as Europe/Berlin.") from None
+
+
 _POSITIVE = validate.Range(min=0, min_inclusive=False)
 _NOT_NEGATIVE = validate.Range(min=0)
 _PORT = validate.Range(min=1, max=65535)
@@ -90,6 +105,7 @@ _fleet = partial(_setting, "Ledger, broker and fleet")
 _ingest = partial(_setting, "Ingest")
 _optimove = partial(_setting, "Optimove")
 _triggered = partial(_setting, "Triggered lane")
+_scheduled = partial(_setting, "Scheduled lanes")
 _rules = partial(_setting, "Rules")
 _operations = partial(_setting, "Operations")
 
@@ -168,6 +184,64 @@ class Settings:
     is for the approval."""
     clock_skew_alert_s: float = _triggered(1.0, _POSITIVE)
     """A difference between Optimove's clock and ours above this is logged and alerted."""
+
+    scheduled_api: ScheduledApi = _scheduled(ScheduledApi.V2)  # noqa: RUF009  # a field
+    """The scheduled API that the site has: `v2` (send groups) or `v1` (campaigns). Notifications of the other
+    are refused with 409."""
+    optimove_listener_token: str = _scheduled("", secret=True)
+    """What the scheduled routes ask for, as the query parameter `token` or the password of Basic auth: their
+    notifications are not signed. Empty: they let nobody in."""
+    site_timezone: str = _scheduled("UTC", _zone)
+    """The time zone of the site, in which Optimove writes the times of scheduled campaigns, e.g.
+    `Europe/Berlin`."""
+    optimove_send_group_customers_path: str = _scheduled(
+        "/v2/conditional-execution/scheduled/send-groups/{id}/customers", _PATH
+    )
+    """The path of Get Customers in Send Group (V2)."""
+    optimove_send_group_approvals_path: str = _scheduled(
+        "/v2/conditional-execution/scheduled/send-groups/{id}/approvals", _PATH
+    )
+    """The path of Update Customer Status in Send Group (V2)."""
+    optimove_customers_page_size: int = _scheduled(0, validate.Range(min=0, max=1_000_000))
+    """Customers of a send group asked for at once with `$top` and `$skip` (V2); 0 for all in one reply."""
+    optimove_campaign_customers_path: str = _scheduled(
+        "/current/customers/GetProcessedCampaignCustomers", _PATH
+    )
+    """The path of GetProcessedCampaignCustomers (V1)."""
+    optimove_campaign_customers_page_size: int = _scheduled(10_000, validate.Range(min=1, max=10_000))
+    """Customers of a campaign asked for at once (V1); the vendor gives at most 10,000."""
+    optimove_promotion_status_path: str = _scheduled(
+        "/current/integrations/UpdateCustomerPromotionStatus", _PATH
+    )
+    """The path of UpdateCustomerPromotionStatus (V1)."""
+    optimove_v1_customer_id_field: str = _scheduled("CustomerID")
+    """The field of a V1 row that holds the customer's id."""
+    optimove_v1_promo_code_field: str = _scheduled("PromoCode")
+    """The field of a V1 row that holds promotion codes, with commas between them."""
+    optimove_v1_attributes_field: str = _scheduled("CustomerAttributes")
+    """The field of a V1 row that holds the attributes, in the order in which they were asked for."""
+    optimove_approvals_per_call: int = _scheduled(10_000, validate.Range(min=1, max=10_000))
+    """Most customers in one approval call."""
+    optimove_rate_calls: int = _scheduled(50, _POSITIVE)
+    """Calls to the scheduled API that the whole fleet may make in any window."""
+    optimove_rate_window_s: float = _scheduled(10.5, _POSITIVE)
+    """The window: Optimove's ten seconds, and a little for the way there, which takes longer for one call
+    than for another."""
+    review_chunk_customers: int = _scheduled(1000, validate.Range(min=1, max=10_000))
+    """Customers that are reviewed together: one obligation, one transaction."""
+    submit_min_margin_s: float = _scheduled(60.0, _NOT_NEGATIVE)
+    """How long before its deadline a group's approvals begin to leave, at the latest."""
+    submit_safety_factor: float = _scheduled(2.0, validate.Range(min=1))
+    """They begin so many times their estimated duration before the deadline, if that is sooner."""
+    submit_stop_margin_s: float = _scheduled(1.0, _NOT_NEGATIVE)
+    """How long before the deadline nothing is sent any more."""
+    scheduled_lease_s: float = _scheduled(5.0, _POSITIVE)
+    """How long a worker holds an obligation of the scheduled lanes without renewing it; after that another
+    may take it over."""
+    review_processes: int = _scheduled(2, _POSITIVE)
+    """Processes of one review worker."""
+    submit_threads: int = _scheduled(8, _POSITIVE)
+    """Threads of one submit worker: groups that it can fetch or submit at once."""
 
     rules_path: str = _rules("config/rules.toml")
     """The rules file. A process that decides refuses to start without one that is right

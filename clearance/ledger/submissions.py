@@ -47,13 +47,19 @@ class DecidedChunks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call for a group, and the chunks that it carried, none if it failed for sure."""
+    """One call for a group, and the chunks that it carried, none if it failed for sure.
+
+    Attributes:
+        approval: None when nothing had to be sent: the vendor knows these answers.
+        now: When that was found out, or the call was recorded.
+    """
 
     group_id: str
     generation: int
     revision: int
     deadline_at: datetime
-    approval: NewApproval
+    approval: NewApproval | None
+    now: datetime
     numbers: Sequence[int] = ()
 
 
@@ -90,7 +96,7 @@ def submitted_many(connection: Connection, items: Sequence[Call]) -> list[int]:
     Returns:
         For each, how many customers are submitted by it that were not before: 0 for a repeat.
     """
-    record_approvals(connection, [item.approval for item in items])
+    record_approvals(connection, [item.approval for item in items if item.approval])
     in_order = sorted(enumerate(items), key=lambda each: (each[1].group_id, each[1].revision))
     customers = {position: _submit(connection, item) for position, item in in_order}
     return [customers[position] for position in range(len(items))]
@@ -130,12 +136,13 @@ def _answers(connection: Connection, group: Group, numbers: Sequence[int]) -> An
 
 def _submit(connection: Connection, item: Call) -> int:
     """The revision's row first, then its chunks: the order in which a group is closed, too."""
-    call = item.approval
-    at = call.answered_at or call.sent_at
-    asked = {"group": item.group_id, "of_revision": item.revision}
-    margin_ms = int((item.deadline_at - at).total_seconds() * 1000)
-    connection.execute(_NOTE_CALL, asked | {"at": at, "sent": call.sent_at, "margin": margin_ms})
-    if call.answer is not Answer.TAKEN or not item.numbers:
+    asked: dict[str, Any] = {"group": item.group_id, "of_revision": item.revision}
+    at = item.now
+    if item.approval is not None:
+        at = _note_call(connection, item, item.approval, asked)
+        if item.approval.answer is not Answer.TAKEN:
+            return 0
+    if not item.numbers:
         return 0
     asked |= {"of_generation": item.generation, "numbers": list(item.numbers), "now": at}
     decided = _submit_chunks(connection, asked, ChunkState.DECIDED)
@@ -149,6 +156,14 @@ def _submit(connection: Connection, item: Call) -> int:
         connection.execute(_TURN_REVISION, asked)
         connection.execute(_TURN_GROUP, asked)
     return customers
+
+
+def _note_call(connection: Connection, item: Call, call: NewApproval, asked: Mapping[str, Any]) -> datetime:
+    """When it ended, as far as we know; the revision keeps the first and the last one, and the margin."""
+    at = call.answered_at or call.sent_at
+    margin_ms = int((item.deadline_at - at).total_seconds() * 1000)
+    connection.execute(_NOTE_CALL, {**asked, "at": at, "sent": call.sent_at, "margin": margin_ms})
+    return at
 
 
 def _submit_chunks(connection: Connection, asked: Mapping[str, Any], state: ChunkState) -> int:

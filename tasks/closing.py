@@ -1,0 +1,117 @@
+"""What a message to close means: once the deadline is over, write down what became of every customer of a group.
+
+In: an obligation whose subject is a group and its revision. Out: chunks that were not submitted are given up with a
+true reason, the revision ends, and what was missed is counted, logged and listed. Nothing is sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+import structlog
+
+from clearance.ledger import closing, group_work
+from clearance.ledger.closing import Ended, LeftChunk
+from clearance.ledger.engine import Ledger
+from clearance.ledger.group_work import ClaimedGroup
+from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
+from clearance.obligations import Claimed
+from clearance.telemetry import Metrics
+from tasks.base import ObligationTask, Services
+
+log = structlog.get_logger()
+
+_CHUNKS_AT_ONCE = 50
+
+
+@dataclass(slots=True)
+class CloseAttempt:
+    """One run."""
+
+    held: ClaimedGroup
+    is_unconfirmed: bool = field(default=False, init=False)
+
+    @property
+    def claimed(self) -> Claimed:
+        """See `tasks.base.Attempt`."""
+        return self.held.claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseServices(Services):
+    """What this task needs besides."""
+
+    ledger: Ledger
+
+
+class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
+    """End one revision whose deadline is over."""
+
+    name = "clearance.groups.close"
+    lane: ClassVar[str] = "submit"
+
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[CloseAttempt | None]:
+        """The obligations with their groups."""
+        asked = [self.services.commits.submit(group_work.claim_many, request) for request in requests]
+        found = [future.result() for future in asked]
+        return [CloseAttempt(held) if held else None for held in found]
+
+    def finish(self, ends: Sequence[tuple[CloseAttempt, Finish]]) -> list[bool]:
+        """The outcomes."""
+        asked = [self.services.commits.submit(finish_many, finish) for _, finish in ends]
+        return [future.result() for future in asked]
+
+    def last_moment(self, deadline_at: datetime) -> datetime:
+        """A day after the group's."""
+        return deadline_at
+
+    def work(self, held: CloseAttempt) -> None:
+        """Give up what is left, chunk by chunk, and end the revision."""
+        services, group, revision = self.services, held.held.group, held.held.number
+        if group.revision != revision:
+            return
+        while True:
+            with services.ledger.read() as connection:
+                left = closing.left_chunks(connection, group.group_id, group.generation, _CHUNKS_AT_ONCE)
+            if not left:
+                break
+            for number in left:
+                chunk = LeftChunk(
+                    group_id=group.group_id,
+                    revision=revision,
+                    generation=group.generation,
+                    number=number,
+                    now=services.clock(),
+                )
+                services.commits.submit(closing.miss_many, chunk).result()
+        end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=True)
+        ended = services.commits.submit(closing.end_many, end).result().ended
+        if ended is not None:
+            tell_ended(services.metrics, ended)
+
+
+def tell_ended(metrics: Metrics, ended: Ended) -> None:
+    """Count and log how a revision ended: its margin, and whom it missed."""
+    api, group = ended.group.api, ended.group
+    metrics.count("groups_ended_total", api=api, outcome=ended.ended_as.value)
+    if ended.margin_s is not None:
+        metrics.observe("group_margin_seconds", ended.margin_s, api=api)
+    missed = {
+        "NOT_DECIDED_IN_TIME": ended.not_decided,
+        "NOT_SENT_IN_TIME": ended.not_sent,
+        "NOT_FETCHED_IN_TIME": ended.not_fetched,
+    }
+    for reason, customers in missed.items():
+        if customers:
+            metrics.count("group_customers_missed_total", customers, api=api, reason=reason)
+    tell = log.error if ended.missed else log.info
+    tell(
+        "group.ended",
+        group=group.group_id,
+        vendor_id=group.vendor_id,
+        outcome=ended.ended_as.value,
+        submitted=ended.submitted,
+        margin_s=ended.margin_s,
+        **{name.lower(): customers for name, customers in missed.items()},
+    )

@@ -1,0 +1,201 @@
+"""What a message to fetch means: read a group's customers from the vendor and store them, chunk by chunk.
+
+In: an obligation whose subject is a group and its generation. Out: chunks in the ledger, each owed a review from the
+moment it is stored, so that reviews run while the rest is still being read. A fetch that breaks off is repeated from
+the start and skips who is stored already: no customer is stored twice. Memory holds one chunk, and a number for each
+customer seen.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar, Protocol
+
+import structlog
+
+from clearance.decisions.decision import Campaign, Customer
+from clearance.errors import VendorThrottled
+from clearance.ledger import chunks, group_work
+from clearance.ledger.chunks import NewChunk
+from clearance.ledger.engine import Ledger
+from clearance.ledger.group_facts import Group, GroupState
+from clearance.ledger.group_work import ClaimedGroup, Fetched
+from clearance.ledger.obligations import ClaimRequest, Finish
+from clearance.obligations import Claimed
+from clearance.optimove.customer_stream import MalformedRow
+from clearance.schedule import Schedule
+from tasks.base import ObligationTask, Services
+from tasks.calling import Calling
+
+log = structlog.get_logger()
+
+
+class FetchesCustomers(Protocol):
+    """Where customers come from: `clearance.optimove.scheduled_calls.ScheduledCalls`, or a fake."""
+
+    def fetch_customers_v2(
+        self, group_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
+    ) -> Iterator[Customer | MalformedRow]:
+        """Every customer of a send group, as they arrive. Raises `RetryLater` or a `Park`."""
+
+    def fetch_customers_v1(
+        self, campaign_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
+    ) -> Iterator[Customer | MalformedRow]:
+        """Every customer of a campaign, page by page. Raises `RetryLater` or a `Park`."""
+
+
+class AttributesOf(Protocol):
+    """Which attributes the rules in force use for a campaign."""
+
+    def __call__(self, campaign: Campaign) -> Sequence[str]:
+        """Their names, as declared."""
+
+
+class Plans(Protocol):
+    """When a group's approvals must leave: `clearance.schedule` with the speed that was measured."""
+
+    def __call__(self, deadline_at: datetime, customers: int | None) -> Schedule:
+        """The schedule for so many customers."""
+
+
+@dataclass(slots=True)
+class FetchAttempt:
+    """One run: the obligation and its group, and how many were stored and seen malformed."""
+
+    held: ClaimedGroup
+    stored: int = 0
+    malformed: int = 0
+    is_unconfirmed: bool = field(default=False, init=False)
+
+    @property
+    def claimed(self) -> Claimed:
+        """See `tasks.base.Attempt`."""
+        return self.held.claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchServices(Services):
+    """What this task needs besides: the vendor, which attributes the rules want, and when to submit how many."""
+
+    ledger: Ledger
+    vendor: FetchesCustomers
+    calling: Calling
+    attributes_of: AttributesOf
+    plan: Plans
+    chunk_customers: int
+    hedge_after: timedelta
+
+
+class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
+    """Store every customer of one generation."""
+
+    name = "clearance.groups.fetch"
+    lane: ClassVar[str] = "submit"
+
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[FetchAttempt | None]:
+        """The obligations with their groups."""
+        asked = [self.services.commits.submit(group_work.claim_many, request) for request in requests]
+        found = [future.result() for future in asked]
+        return [FetchAttempt(held) if held else None for held in found]
+
+    def finish(self, ends: Sequence[tuple[FetchAttempt, Finish]]) -> list[bool]:
+        """The outcome; when all is stored, the group is known to be complete and its schedule is made anew."""
+        services = self.services
+        asked = []
+        for attempt, finish in ends:
+            group = attempt.held.group
+            asked.append(
+                services.commits.submit(
+                    group_work.fetched_many,
+                    Fetched(
+                        finish=finish,
+                        group_id=group.group_id,
+                        generation=attempt.held.number,
+                        submit_at=services.plan(group.deadline_at, attempt.stored).submit_at,
+                        eta_window=services.eta_window,
+                    ),
+                )
+            )
+        return [future.result() for future in asked]
+
+    def last_moment(self, deadline_at: datetime) -> datetime:
+        """A customer who comes after the hard stop is not answered any more."""
+        return deadline_at
+
+    def work(self, held: FetchAttempt) -> None:
+        """Read the stream to its end."""
+        services, group = self.services, held.held.group
+        if group.state is not GroupState.OPEN or group.generation != held.held.number:
+            return
+        with services.ledger.read() as connection:
+            known = chunks.stored(connection, group.group_id, group.generation)
+        held.stored, number = known.customers, known.last_number
+        fresh = self._fresh(held, known.seen, self._rows(group))
+        for portion in _portions(fresh, services.chunk_customers):
+            number += 1
+            if not self._store(group, number, portion):
+                log.info("group.fetch_not_wanted", group=group.group_id, generation=group.generation)
+                return
+            held.stored += len(portion)
+        self._tell(group, held)
+
+    def _rows(self, group: Group) -> Iterator[Customer | MalformedRow]:
+        services = self.services
+        fetch = (
+            services.vendor.fetch_customers_v2 if group.api == "v2" else services.vendor.fetch_customers_v1
+        )
+        try:
+            yield from fetch(
+                group.vendor_id,
+                services.attributes_of(group.campaign),
+                before_call=lambda: services.calling.wait_for_turn(group.hard_stop_at),
+            )
+        except VendorThrottled as error:
+            services.calling.throttled(error)
+            raise
+
+    def _fresh(
+        self, held: FetchAttempt, seen: set[int], rows: Iterable[Customer | MalformedRow]
+    ) -> Iterator[Customer]:
+        for row in rows:
+            if isinstance(row, MalformedRow):
+                held.malformed += 1
+                self.services.metrics.count("group_rows_malformed_total")
+                log.error("group.row_malformed", position=row.position, problem=row.problem)
+                continue
+            key = chunks.seen_key(row.customer_id)
+            if key not in seen:
+                seen.add(key)
+                yield row
+
+    def _store(self, group: Group, number: int, customers: Sequence[Customer]) -> bool:
+        services = self.services
+        chunk = NewChunk(
+            group_id=group.group_id,
+            generation=group.generation,
+            number=number,
+            customers=customers,
+            now=services.clock(),
+            hedge_after=services.hedge_after,
+            trace_id=group.trace_id,
+        )
+        return services.commits.submit(chunks.add_many, chunk).result().is_wanted
+
+    def _tell(self, group: Group, held: FetchAttempt) -> None:
+        told = group.expected_customers
+        found = held.stored + held.malformed
+        log.info("group.fetched", group=group.group_id, customers=held.stored, malformed=held.malformed)
+        if told is not None and told != found:
+            self.services.metrics.count("group_counts_differ_total", api=group.api)
+            log.error("group.count_differs", group=group.group_id, told=told, fetched=found)
+
+
+def _portions(customers: Iterable[Customer], size: int) -> Iterator[list[Customer]]:
+    portion: list[Customer] = []
+    for customer in customers:
+        portion.append(customer)
+        if len(portion) == size:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
