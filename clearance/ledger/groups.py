@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from clearance.decisions.decision import Campaign
 from clearance.ledger import group_obligations as owed
 from clearance.ledger import group_rows
+from clearance.ledger.group_described import cancelled_group, described_group
 from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group, GroupState
 from clearance.ledger.group_revisions import add_revision, end_revision, settle_chunks
 from clearance.obligations import Obligation
@@ -82,16 +83,17 @@ class Heard:
 
 def hear_many(connection: Connection, items: Sequence[NewHeadsUp]) -> list[Heard]:
     """Take note of heads-ups, each after the other. A repeat changes nothing and says so."""
-    new_by_key = {_key(item): _new_group(item) for item in reversed(items)}
+    new_by_key = {_key(item): _described(item) for item in reversed(items)}
     known, fresh = group_rows.locked(connection, new_by_key)
     told = []
     for item in items:
         key = _key(item)
-        heard = _hear_first(connection, item) if key in fresh else _hear(connection, known[key], item)
-        if heard.cause is not None and key not in fresh:
+        if key in fresh:
+            told.append(_begin(connection, _described(item), item, Cause.FIRST))
+            fresh.discard(key)
+        else:
+            told.append(_hear(connection, known[key], item))
             known[key] = group_rows.current(connection, key)
-        fresh.discard(key)
-        told.append(heard)
     return told
 
 
@@ -100,7 +102,7 @@ def cancel_many(connection: Connection, items: Sequence[NewCancellation]) -> lis
 
     One of a group that nobody knows is kept: its heads-up, should it come after all, was told earlier.
     """
-    new_by_key = {_key(item): _cancelled_group(item) for item in reversed(items)}
+    new_by_key = {_key(item): _cancelled(item) for item in reversed(items)}
     known, fresh = group_rows.locked(connection, new_by_key)
     told = []
     for item in items:
@@ -115,10 +117,6 @@ def cancel_many(connection: Connection, items: Sequence[NewCancellation]) -> lis
         fresh.discard(key)
         known[key] = group_rows.current(connection, key)
     return told
-
-
-def _hear_first(connection: Connection, item: NewHeadsUp) -> Heard:
-    return _begin(connection, _new_group(item), item, Cause.FIRST)
 
 
 def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
@@ -136,7 +134,7 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
         owed.cancel_generation(connection, known.group_id, known.generation, item.received_at)
         settle_chunks(connection, known, ChunkState.MISSED)
     end_revision(connection, known, EndedAs.SUPERSEDED if was_open else EndedAs.MISSED, item.received_at)
-    described = _new_group(item)
+    described = _described(item)
     # The margin may have grown with what was fetched meanwhile: it is not less for another deadline.
     margin = known.deadline_at - known.submit_at if was_open else timedelta()
     next_group = replace(
@@ -217,57 +215,24 @@ def _cancel(connection: Connection, known: Group, item: NewCancellation) -> Hear
     return replace(heard, cause=Cause.CANCELLED)
 
 
-def _new_group(item: NewHeadsUp) -> Group:
-    """The group that a heads-up describes, as its first revision."""
-    told, is_late = item.heads_up, item.heads_up.deadline_at <= item.received_at
-    return Group(
+def _described(item: NewHeadsUp) -> Group:
+    return described_group(
+        item.heads_up,
+        item.schedule,
         group_id=item.group_id,
-        api=told.api,
-        vendor_id=told.vendor_id,
-        campaign=told.campaign,
-        order=told.order,
-        total_groups=told.total_groups,
-        unique_customers=told.unique_customers,
-        expected_customers=told.expected_customers,
-        revision=1,
-        generation=1,
-        told_at=told.told_at,
-        deadline_at=told.deadline_at,
-        submit_at=item.schedule.submit_at,
-        hard_stop_at=item.schedule.hard_stop_at,
-        state=GroupState.MISSED if is_late else GroupState.OPEN,
-        created_at=item.received_at,
-        fetched_at=None,
-        finished_at=item.received_at if is_late else None,
-        fetched=0,
-        chunk_count=0,
+        received_at=item.received_at,
         trace_id=item.trace_id,
     )
 
 
-def _cancelled_group(item: NewCancellation) -> Group:
-    """A group of which nothing is known but that it is cancelled."""
-    return Group(
+def _cancelled(item: NewCancellation) -> Group:
+    return cancelled_group(
+        item.api,
+        item.vendor_id,
+        item.campaign,
         group_id=item.group_id,
-        api=item.api,
-        vendor_id=item.vendor_id,
-        campaign=item.campaign,
-        order=None,
-        total_groups=None,
-        unique_customers=None,
-        expected_customers=None,
-        revision=1,
-        generation=1,
         told_at=item.told_at,
-        deadline_at=item.told_at,
-        submit_at=item.told_at,
-        hard_stop_at=item.told_at,
-        state=GroupState.CANCELLED,
-        created_at=item.received_at,
-        fetched_at=None,
-        finished_at=item.received_at,
-        fetched=0,
-        chunk_count=0,
+        received_at=item.received_at,
         trace_id=item.trace_id,
     )
 
