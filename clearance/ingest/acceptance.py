@@ -5,12 +5,17 @@ or hangs is the publisher's trouble, and the guardian's.
 """
 
 import asyncio
+from concurrent.futures import Future
+from typing import TypeVar
 
 from clearance.errors import LedgerUnavailable
 from clearance.ledger.group_commit import GroupCommit
+from clearance.ledger.groups import Heard, NewCancellation, NewHeadsUp, cancel_many, hear_many
 from clearance.ledger.notifications import Accepted, NewNotification, accept_many
-from clearance.obligations import Due
+from clearance.obligations import Due, Obligation
 from clearance.publishing import BackgroundPublisher
+
+Result = TypeVar("Result")
 
 
 class Acceptance:
@@ -32,18 +37,37 @@ class Acceptance:
             LedgerUnavailable: Nothing is acknowledged. It may have been written all the same: when the sender repeats
                 it, it is recognised.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                accepted = await asyncio.wrap_future(self._commits.submit(accept_many, new))
-        except TimeoutError:
-            raise LedgerUnavailable("ledger: the commit took too long") from None
+        accepted = await self._written(self._commits.submit(accept_many, new))
         if not accepted.is_duplicate and new.obligation.missed is None:
-            self._publisher.enqueue(_due(new))
+            self._publisher.enqueue(_due(new.obligation))
         return accepted
 
+    async def hear(self, new: NewHeadsUp | NewCancellation) -> Heard:
+        """Commit what was told of a group, and have published what is owed at once.
 
-def _due(new: NewNotification) -> Due:
-    obligation = new.obligation
+        What is owed later is the guardian's to publish.
+
+        Raises:
+            LedgerUnavailable: As for `accept`.
+        """
+        if isinstance(new, NewHeadsUp):
+            heard = await self._written(self._commits.submit(hear_many, new))
+        else:
+            heard = await self._written(self._commits.submit(cancel_many, new))
+        for obligation in heard.owed:
+            if obligation.run_at <= new.received_at:
+                self._publisher.enqueue(_due(obligation))
+        return heard
+
+    async def _written(self, future: Future[Result]) -> Result:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise LedgerUnavailable("ledger: the commit took too long") from None
+
+
+def _due(obligation: Obligation) -> Due:
     return Due(
         obligation_id=obligation.obligation_id,
         lane=obligation.lane,

@@ -1,4 +1,4 @@
-"""Which routes ingest has, and how every request is answered: one place where an outcome becomes a status.
+"""Which routes ingest has, and what each of them does with a request.
 
 In: ASGI requests. Out: 202 when the notification is in the ledger; 4xx when the sender must act; 503 with Retry-After
 when we must. Nothing that a sender sends can make it answer 500.
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import orjson
 import structlog
@@ -18,21 +17,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clearance.errors import LedgerUnavailable, Reject
-from clearance.ingest import triggered
+from clearance.ingest import answers, scheduled, triggered
 from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.body import read_body
 from clearance.ingest.openapi import openapi_document
 from clearance.ingest.refusals import Refusals
+from clearance.ingest.scheduled import ScheduledIntake
 from clearance.ingest.triggered import TriggeredIntake
+from clearance.ledger.groups import NewCancellation, NewHeadsUp
 from clearance.ledger.notifications import NewNotification
+from clearance.optimove.heads_up import Ignored
 from clearance.optimove.signature import HEADER
 from clearance.telemetry import Metrics
 
 log = structlog.get_logger()
 
-_RETRY_AFTER_S = 1
-
-Take = Callable[[bytes, Request], NewNotification]
+Receive = Callable[[bytes, Request], Awaitable[Response]]
+"""What a route does with a body: the 202, once the ledger has it. Raises `Reject` or `LedgerUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class IngestParts:
     refusals: Refusals
     metrics: Metrics
     triggered: TriggeredIntake
+    scheduled: ScheduledIntake | None = None
     max_body_bytes: int
     body_timeout_s: float
     exposition: Callable[[], bytes]
@@ -64,13 +66,12 @@ def create_app(parts: IngestParts) -> Starlette:
     document = orjson.dumps(openapi_document())
 
     async def healthz(_request: Request) -> Response:
-        return _json(200, {"status": "ok"})
+        return answers.as_json(200, {"status": "ok"})
 
     def readyz(_request: Request) -> Response:  # in a thread: it asks the ledger
         readiness = parts.readiness()
-        return _json(
-            200 if readiness.is_ready else 503, {"ready": readiness.is_ready, "checks": readiness.checks}
-        )
+        status = 200 if readiness.is_ready else 503
+        return answers.as_json(status, {"ready": readiness.is_ready, "checks": readiness.checks})
 
     async def metrics(_request: Request) -> Response:
         return Response(parts.exposition(), media_type=parts.exposition_type)
@@ -78,19 +79,23 @@ def create_app(parts: IngestParts) -> Starlette:
     async def openapi(_request: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    def take_triggered(body: bytes, request: Request) -> NewNotification:
-        return parts.triggered.take(body, request.headers.get(HEADER))
-
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         for close in parts.on_shutdown:
             close()
 
+    receive_by_route = {triggered.ROUTE: _receive_triggered(parts)}
+    if parts.scheduled is not None:
+        receive_by_route[scheduled.SEND_GROUPS_ROUTE] = _receive_send_groups(parts, parts.scheduled)
+        receive_by_route[scheduled.EVENTS_ROUTE] = _receive_events(parts, parts.scheduled)
     return Starlette(
         lifespan=lifespan,
         routes=[
-            Route(triggered.ROUTE, _intake(parts, triggered.ROUTE, take_triggered), methods=["POST"]),
+            *(
+                Route(route, _intake(parts, route, receive), methods=["POST"])
+                for route, receive in receive_by_route.items()
+            ),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -99,7 +104,7 @@ def create_app(parts: IngestParts) -> Starlette:
     )
 
 
-def _intake(parts: IngestParts, route: str, take: Take) -> Callable[[Request], Awaitable[Response]]:
+def _intake(parts: IngestParts, route: str, receive: Receive) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint of a route that acknowledges notifications."""
 
     async def endpoint(request: Request) -> Response:
@@ -114,44 +119,72 @@ def _intake(parts: IngestParts, route: str, take: Take) -> Callable[[Request], A
         body = b""
         try:
             body = await read_body(request, max_bytes=parts.max_body_bytes, timeout_s=parts.body_timeout_s)
-            new = take(body, request)
-            accepted = await parts.acceptance.accept(new)
+            response = await receive(body, request)
         except Reject as reject:
             parts.refusals.note(route=route, reject=reject, body_bytes=len(body))
-            return _refusal(reject)
+            return answers.refused(reject)
         except LedgerUnavailable as error:
             parts.metrics.count("requests_refused_total", route=route, reason="ledger_unavailable")
             log.error("ledger.unavailable", route=route, error=str(error))
-            headers = {"Retry-After": str(_RETRY_AFTER_S)}
-            return _json(503, {"accepted": False, "error": "unavailable", "detail": "come again"}, headers)
+            return answers.unavailable()
         except ClientDisconnect:
             parts.metrics.count("requests_refused_total", route=route, reason="disconnected")
             return Response(status_code=400)
         parts.metrics.count("requests_accepted_total", route=route)
-        if accepted.is_duplicate:
-            parts.metrics.count("requests_duplicate_total", route=route)
-        elif new.obligation.missed is not None:
-            _tell_missed(parts.metrics, route, new)
-        return _json(
-            202, {"accepted": True, "id": accepted.notification_id, "duplicate": accepted.is_duplicate}
-        )
+        return response
 
     return endpoint
 
 
-def _tell_missed(metrics: Metrics, route: str, new: NewNotification) -> None:
+def _receive_triggered(parts: IngestParts) -> Receive:
+    async def receive(body: bytes, request: Request) -> Response:
+        new = parts.triggered.take(body, request.headers.get(HEADER))
+        accepted = await parts.acceptance.accept(new)
+        if accepted.is_duplicate:
+            parts.metrics.count("requests_duplicate_total", route=triggered.ROUTE)
+        elif new.obligation.missed is not None:
+            _tell_missed(parts.metrics, new)
+        return answers.acknowledged(accepted.notification_id, is_duplicate=accepted.is_duplicate)
+
+    return receive
+
+
+def _receive_send_groups(parts: IngestParts, intake: ScheduledIntake) -> Receive:
+    async def receive(body: bytes, request: Request) -> Response:
+        new = intake.take_send_group(body, *_credentials(request))
+        return await _hear(parts, intake, scheduled.SEND_GROUPS_ROUTE, new)
+
+    return receive
+
+
+def _receive_events(parts: IngestParts, intake: ScheduledIntake) -> Receive:
+    async def receive(body: bytes, request: Request) -> Response:
+        route = scheduled.EVENTS_ROUTE
+        new = intake.take_event(body, *_credentials(request))
+        if not isinstance(new, Ignored):
+            return await _hear(parts, intake, route, new)
+        kept_as = parts.refusals.note_ignored(route=route, event_type=new.event_type, body_bytes=len(body))
+        return answers.ignored(kept_as)
+
+    return receive
+
+
+async def _hear(
+    parts: IngestParts, intake: ScheduledIntake, route: str, new: NewHeadsUp | NewCancellation
+) -> Response:
+    heard = await parts.acceptance.hear(new)
+    if heard.is_duplicate:
+        parts.metrics.count("requests_duplicate_total", route=route)
+    intake.tell(route, heard)
+    return answers.acknowledged(heard.group_id, is_duplicate=heard.is_duplicate)
+
+
+def _credentials(request: Request) -> tuple[bytes, str | None]:
+    return request.scope["query_string"], request.headers.get("authorization")
+
+
+def _tell_missed(metrics: Metrics, new: NewNotification) -> None:
     obligation = new.obligation
-    metrics.count("notifications_expired_total", route=route)
+    metrics.count("notifications_expired_total", route=triggered.ROUTE)
     metrics.count("obligations_missed_total", lane=obligation.lane, reason=str(obligation.missed))
     log.error("obligation.missed", obligation=obligation.obligation_id, reason=str(obligation.missed))
-
-
-def _refusal(reject: Reject) -> Response:
-    content: dict[str, Any] = {"accepted": False, "error": reject.reason, "detail": str(reject)}
-    if reject.errors:
-        content["errors"] = reject.errors
-    return _json(reject.status.value, content)
-
-
-def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status_code=status, headers=headers, media_type="application/json")

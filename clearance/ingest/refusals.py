@@ -1,8 +1,10 @@
-"""What becomes of a refused request: counted, logged, and kept without its content, so that someone can find out why.
+"""What becomes of a request that leads to nothing: counted, logged, and kept without its content, so that someone can
+find out why. It was refused; or it was acknowledged and asks nothing of us.
 
 A flood of them must not become a load on the ledger: beyond so many a second they are counted and logged only.
 """
 
+from http import HTTPStatus
 from time import monotonic
 
 import structlog
@@ -16,12 +18,13 @@ from clearance.telemetry import Metrics
 
 log = structlog.get_logger()
 
+IGNORED = "ignored"
 _KEPT_A_SECOND = 50
 _DETAIL_CHARS = 500
 
 
 class Refusals:
-    """The book of refused requests.
+    """The book of refused and ignored requests.
 
     Args:
         kept: How many the ledger keeps; the oldest make room.
@@ -42,19 +45,28 @@ class Refusals:
         log.warning(
             "request.refused", route=route, status=reject.status.value, reason=reject.reason, fields=fields
         )
-        if not self._may_keep():
-            return
+        self._keep(route, reject.status, reject.reason, str(reject), body_bytes)
+
+    def note_ignored(self, *, route: str, event_type: int, body_bytes: int) -> str:
+        """The same for an event of a type that means nothing to us; the id under which it is kept."""
+        self._metrics.count("notifications_ignored_total", route=route)
+        log.info("event.ignored", route=route, event_type=event_type)
+        return self._keep(route, HTTPStatus.ACCEPTED, IGNORED, f"event type {event_type}", body_bytes)
+
+    def _keep(self, route: str, status: HTTPStatus, reason: str, detail: str, body_bytes: int) -> str:
         now = self._clock()
         item = rejections.Rejection(
             rejection_id=new_id(now),
             at=now,
             route=route,
-            status=reject.status.value,
-            reason=reject.reason,
-            detail=str(reject)[:_DETAIL_CHARS],
+            status=status.value,
+            reason=reason,
+            detail=detail[:_DETAIL_CHARS],
             body_bytes=body_bytes,
         )
-        self._commits.submit(rejections.record_many, (item, self._kept))
+        if self._may_keep():
+            self._commits.submit(rejections.record_many, (item, self._kept))
+        return item.rejection_id
 
     def _may_keep(self) -> bool:
         second = int(monotonic())

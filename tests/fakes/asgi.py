@@ -33,6 +33,7 @@ async def call(
     method: str,
     path: str,
     *,
+    query: bytes = b"",
     headers: dict[str, str] | None = None,
     chunks: Iterable[bytes] = (b"",),
     then: str = "end",
@@ -69,7 +70,7 @@ async def call(
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query,
         "headers": [
             (name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()
         ],

@@ -3,23 +3,30 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from sqlalchemy import Row, Table, select
 from starlette.applications import Starlette
 
 from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.app import IngestParts, Readiness, create_app
+from clearance.ingest.listener_token import ListenerToken
 from clearance.ingest.refusals import Refusals
+from clearance.ingest.scheduled import ScheduledIntake
 from clearance.ingest.triggered import ROUTE, TriggeredIntake
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_commit import GroupCommit
 from clearance.obligations import Due
+from clearance.optimove.heads_up import Api
 from clearance.optimove.signature import HEADER, SignatureCheck
+from clearance.optimove.site_time import SiteTime
 from clearance.publishing import BackgroundPublisher
+from clearance.schedule import Schedule
 from tests.fakes.asgi import Answer, call
 from tests.fakes.clock import ManualClock
 from tests.fakes.commits import InlineCommits
@@ -30,6 +37,9 @@ from tests.fakes.payloads import SECRET, signature
 
 MAX_BODY_BYTES = 10_000
 KEPT = 100
+TOKEN = "listener-token"
+SITE = SiteTime(ZoneInfo("Europe/Berlin"))
+MARGIN, STOP_MARGIN, ETA_WINDOW = timedelta(minutes=1), timedelta(seconds=1), timedelta(seconds=5)
 
 
 class _Enqueued:
@@ -48,6 +58,7 @@ class Door:
     def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
         self.ledger, self.clock = ledger, clock
         self.commits, self.metrics, self.published = InlineCommits(ledger), RecordingMetrics(), _Enqueued()
+        self.planned: list[tuple[datetime, int | None]] = []
         self.readiness = Readiness(is_ready=True, checks={"ledger": "ok"})
         commits = cast(GroupCommit, self.commits)
         self.parts = IngestParts(
@@ -64,6 +75,7 @@ class Door:
                 hedge_after=HEDGE_AFTER,
                 skew_alert=timedelta(seconds=1),
             ),
+            scheduled=self.scheduled("v2"),
             max_body_bytes=MAX_BODY_BYTES,
             body_timeout_s=5,
             exposition=lambda: b"clearance_up 1\n",
@@ -73,6 +85,18 @@ class Door:
 
     def acceptance(self, publisher: BackgroundPublisher, *, timeout_s: float = 5) -> Acceptance:
         return Acceptance(commits=cast(GroupCommit, self.commits), publisher=publisher, timeout_s=timeout_s)
+
+    def scheduled(self, api: Api, *, token: str = TOKEN) -> ScheduledIntake:
+        return ScheduledIntake(
+            api=api,
+            token=ListenerToken(token),
+            site_time=SITE,
+            plan=self._plan,
+            clock=self.clock,
+            metrics=self.metrics,
+            hedge_after=HEDGE_AFTER,
+            eta_window=ETA_WINDOW,
+        )
 
     def change(self, **parts: Any) -> None:
         self.parts = replace(self.parts, **parts)
@@ -100,6 +124,23 @@ class Door:
         return self.request(
             "POST", ROUTE, headers=all_headers, chunks=(body,) if chunks is None else chunks, then=then
         )
+
+    def tell(
+        self,
+        route: str,
+        payload: object,
+        *,
+        query: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """A notification of a scheduled route; with the token in the query, unless told otherwise."""
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        in_query = f"token={TOKEN}".encode() if query is None else query
+        return self.request("POST", route, query=in_query, headers=headers, chunks=(body,))
+
+    def _plan(self, deadline_at: datetime, customers: int | None) -> Schedule:
+        self.planned.append((deadline_at, customers))
+        return Schedule(submit_at=deadline_at - MARGIN, hard_stop_at=deadline_at - STOP_MARGIN)
 
     def rows(self, table: Table) -> list[Row[Any]]:
         with self.ledger.read() as connection:
