@@ -233,6 +233,8 @@ class Settings:
     """How long before its deadline a group's approvals begin to leave, at the latest."""
     submit_safety_factor: float = _scheduled(2.0, validate.Range(min=1))
     """They begin so many times their estimated duration before the deadline, if that is sooner."""
+    submit_call_estimate_s: float = _scheduled(2.0, _POSITIVE)
+    """How long one approval call is taken to last until calls were measured."""
     submit_stop_margin_s: float = _scheduled(1.0, _NOT_NEGATIVE)
     """How long before the deadline nothing is sent any more."""
     scheduled_lease_s: float = _scheduled(5.0, _POSITIVE)

@@ -6,6 +6,7 @@ The lane comes from `CLEARANCE_LANE`, which `clearance worker LANE` sets for the
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from celery import signals
@@ -15,6 +16,7 @@ from config import logs, settings
 from config.queues import QUEUE_BY_LANE
 from workers import collector, deciding, wiring
 from workers.event_cadence import EventCadence
+from workers.rules_keeper import RulesKeeper
 
 LANE = os.environ.get("CLEARANCE_LANE", "triggered")
 _SETTINGS = settings.load()
@@ -26,30 +28,64 @@ def _log(**_: Any) -> None:
 
 
 @signals.worker_ready.connect(weak=False)
-def _begin(**_: Any) -> None:
+def _begin(sender: Any, **_: Any) -> None:
     if _SETTINGS.metrics_port:
         wiring.metrics.serve(_SETTINGS.metrics_port)
-    if QUEUE_BY_LANE[LANE].pool == "threads":
+    if _IS_THREADED:
         collector.settle()
-    if _RULES:
-        _RULES.begin()
-    if _RULES and not isatty(sys.stdout):
-        # In place of Celery's own handler, which starts the worker anew; on a terminal, SIGHUP is its end.
-        signal.signal(signal.SIGHUP, lambda *_: _RULES.request_reload())
+        _decide()
+
+    def hang_up(*_: object) -> None:
+        for pid in sender.pool.info["processes"]:
+            os.kill(pid, signal.SIGHUP)
+
+    _listen(_reload if _IS_THREADED else hang_up)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _begin_child(**_: Any) -> None:
+    _decide()
+    _listen(_reload)
+    wiring.warm_up(app)
 
 
 @signals.worker_shutdown.connect(weak=False)
+@signals.worker_process_shutdown.connect(weak=False)
 def _end(**_: Any) -> None:
-    if _RULES:
-        _RULES.close()
+    for rules in _RULES:
+        rules.close()
 
 
 @signals.celeryd_init.connect(weak=False)
 def _warm_up(**_: Any) -> None:
-    if QUEUE_BY_LANE[LANE].pool == "threads":
+    if _IS_THREADED:
         wiring.warm_up(app)  # the first notification should not wait for what every one needs
 
 
-_RULES = deciding.rules_keeper(_SETTINGS, LANE) if LANE in wiring.LANES_THAT_DECIDE else None
-app = wiring.celery_app(_SETTINGS, LANE, _RULES)
+def _rules() -> RulesKeeper:
+    """Those of this process: made in the one that decides, which is a child where there are children."""
+    if not _RULES:
+        _RULES.append(deciding.rules_keeper(_SETTINGS, LANE))
+    return _RULES[0]
+
+
+def _decide() -> None:
+    if LANE in wiring.LANES_THAT_DECIDE:
+        _rules().begin()
+
+
+def _reload(*_: object) -> None:
+    for rules in _RULES:
+        rules.request_reload()
+
+
+def _listen(on_hang_up: Callable[..., None]) -> None:
+    # In place of Celery's own handler, which starts the worker anew; on a terminal, SIGHUP is its end.
+    if LANE in wiring.LANES_THAT_DECIDE and not isatty(sys.stdout):
+        signal.signal(signal.SIGHUP, on_hang_up)
+
+
+_IS_THREADED = QUEUE_BY_LANE[LANE].pool == "threads"
+_RULES: list[RulesKeeper] = []
+app = wiring.celery_app(_SETTINGS, LANE, _rules)
 app.steps["consumer"].add(EventCadence)

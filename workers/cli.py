@@ -11,6 +11,8 @@ from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
 from workers import collector
+from workers.commands.groups import groups
+from workers.commands.occurrences import occurrences
 from workers.commands.optimove import optimove
 from workers.commands.purge import purge
 from workers.commands.rejected import rejected
@@ -69,7 +71,7 @@ def worker(lane: str, name: str | None) -> None:
     queue = QUEUE_BY_LANE[lane]
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker"]
     command += ["-Q", queue.queue, "-P", queue.pool, "-n", f"{name or f'{lane}-{os.getpid()}'}@%h"]
-    command += ["-c", str(here.triggered_threads if lane == "triggered" else 2), "-l", here.log_level]
+    command += ["-c", str(_concurrency(here, lane)), "-l", here.log_level]
     command += ["--without-gossip", "--without-mingle"]
     os.environ["CLEARANCE_LANE"] = lane
     os.execv(sys.executable, command)  # noqa: S606 - this process becomes the worker
@@ -109,6 +111,8 @@ main.add_command(suppressions)
 main.add_command(why)
 main.add_command(purge)
 main.add_command(rules)
+main.add_command(groups)
+main.add_command(occurrences)
 
 
 @main.group()
@@ -124,6 +128,15 @@ def db_upgrade() -> None:
 
     revision = migrate.upgrade(wiring.ledger(_loaded("db")))
     click.echo(f"ledger at revision {revision}")
+
+
+def _concurrency(here: Settings, lane: str) -> int:
+    own = {
+        "triggered": here.triggered_threads,
+        "review": here.review_processes,
+        "submit": here.submit_threads,
+    }
+    return own.get(lane, 2)
 
 
 def _loaded(process: str) -> Settings:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
@@ -29,10 +30,15 @@ from config.celery_options import celery_options
 from config.metrics import CONTENT_TYPE
 from config.settings import Settings, SettingsError, SignatureMode
 from tasks.base import ObligationTask
+from tasks.closing import CloseGroup
 from tasks.deciding import NotificationDecider
+from tasks.fetching import FetchGroup
 from tasks.leases import Leases
 from tasks.publisher import CeleryPublisher
+from tasks.reviewing import ReviewChunk
+from tasks.submitting import SubmitGroup
 from tasks.triggered import ApproveTriggered, TriggeredServices
+from workers import scheduled
 from workers.connections import ledger, metrics, optimove_client, shared_redis, shared_redis_url
 from workers.deciding import require_rules
 from workers.rules_keeper import RulesKeeper
@@ -40,16 +46,35 @@ from workers.rules_keeper import RulesKeeper
 # Ours for every `redis://` of this process.
 TRANSPORT_ALIASES["redis"] = "tasks.redis_transport:Transport"
 
-LANES_THAT_DECIDE = ("triggered",)
+LANES_THAT_DECIDE = ("triggered", "review", "submit")
+# What asks Optimove, and what the fleet shares in Redis.
+_LANES_THAT_CALL = ("triggered", "submit")
 
 
-def celery_app(settings: Settings, lane: str | None = None, rules: RulesKeeper | None = None) -> Celery:
-    """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only."""
+def celery_app(
+    settings: Settings, lane: str | None = None, rules: Callable[[], RulesKeeper] | None = None
+) -> Celery:
+    """Celery for a worker of `lane`, with that lane's tasks; without a lane, for publishing only.
+
+    `rules` gives the rules of the process that decides, when it is first asked there.
+    """
     app = Celery("clearance", set_as_current=lane is not None, amqp="tasks.reconnect:Amqp")
     app.conf.update(celery_options(settings, lane))
-    if lane == ApproveTriggered.lane and rules is not None:
-        app.register_task(ApproveTriggered(lambda: triggered_services(settings, rules)))
+    if lane is not None and rules is not None:
+        for task in _tasks(settings, lane, rules):
+            app.register_task(task)
     return app
+
+
+def _tasks(settings: Settings, lane: str, rules: Callable[[], RulesKeeper]) -> list[ObligationTask[Any, Any]]:
+    if lane == ApproveTriggered.lane:
+        return [ApproveTriggered(lambda: triggered_services(settings, rules()))]
+    if lane == ReviewChunk.lane:
+        return [ReviewChunk(lambda: scheduled.review_services(settings, rules()))]
+    if lane == SubmitGroup.lane:
+        shared = scheduled.SubmitLane(settings, rules)
+        return [FetchGroup(shared.fetching), SubmitGroup(shared.submitting), CloseGroup(shared.closing)]
+    return []
 
 
 def warm_up(app: Celery) -> None:
@@ -65,23 +90,24 @@ def require_lane(settings: Settings, lane: str) -> None:
     Raises:
         SettingsError: With everything that is missing, and every mistake in the rules.
     """
-    if lane != ApproveTriggered.lane:
-        return
-    problems = [
-        f"CLEARANCE_{name}: required by the triggered lane"
-        for name, value in (
-            ("OPTIMOVE_BASE_URL", settings.optimove_base_url),
-            ("OPTIMOVE_API_KEY", settings.optimove_api_key),
-        )
-        if not value
-    ]
-    if not shared_redis_url(settings):
+    problems = []
+    if lane in _LANES_THAT_CALL:
+        problems = [
+            f"CLEARANCE_{name}: required by the {lane} lane"
+            for name, value in (
+                ("OPTIMOVE_BASE_URL", settings.optimove_base_url),
+                ("OPTIMOVE_API_KEY", settings.optimove_api_key),
+            )
+            if not value
+        ]
+    if lane in LANES_THAT_DECIDE and not shared_redis_url(settings):
         problems.append(
             "CLEARANCE_REDIS_URL: required for the fleet's cool-downs when the broker is not Redis"
         )
     if problems:
         raise SettingsError(tuple(problems))
-    require_rules(settings)
+    if lane in LANES_THAT_DECIDE:
+        require_rules(settings)
 
 
 def triggered_services(settings: Settings, rules: RulesKeeper) -> TriggeredServices:

@@ -141,6 +141,13 @@ approvals = Table(
     Column("outcome", String(16), nullable=False),
     Column("error", Text),
     Column("revision", Integer),
+    # Partial: those of groups are few among those of single notifications.
+    Index(
+        "ix_approvals_of_groups",
+        "id",
+        sqlite_where=text("revision IS NOT NULL"),
+        postgresql_where=text("revision IS NOT NULL"),
+    ),
 )
 
 dead_letters = Table(

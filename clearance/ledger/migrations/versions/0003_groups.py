@@ -15,6 +15,10 @@ def upgrade() -> None:
     moment = sa.DateTime(timezone=True)
     op.add_column("decisions", sa.Column("chunk", sa.Integer))
     op.add_column("approvals", sa.Column("revision", sa.Integer))
+    is_of_group = sa.text("revision IS NOT NULL")
+    op.create_index(
+        "ix_approvals_of_groups", "approvals", ["id"], sqlite_where=is_of_group, postgresql_where=is_of_group
+    )
     op.create_table(
         "groups",
         sa.Column("id", sa.String(32), primary_key=True),
