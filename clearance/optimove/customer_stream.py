@@ -129,7 +129,7 @@ def _load_codes(sent: object) -> tuple[str, ...]:
         return ()
     if type(sent) is not list or not _CODES.issuperset(map(type, sent)):
         raise _WrongError("promo_codes must be a list of text")
-    return tuple(str(code) for code in sent if code)
+    return tuple(map(str, filter(None, sent)))
 
 
 def _load_joined(sent: object, field: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from clearance.optimove.http import VENDOR
 MAX_ROW_BYTES = 1 << 20
 MAX_DEPTH = 16  # of one element; what is kept of it must be written as JSON again
 UNUSABLE = object()
+_STEP_BY_EVENT = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 _INT64 = range(-(2**63), 2**63)
 # What the parser raises over bytes that are no JSON: its own, and what escapes it over broken text and numbers.
 _BROKEN = (ijson.JSONError, ArithmeticError, ValueError)
@@ -79,58 +80,89 @@ class _Rows:
 
     def __init__(self, status: int) -> None:
         self._status = status
-        self._depth = 0  # 1 inside the array, 2 inside an element
-        self._open: list[dict[str, Any] | list[Any]] = []
+        self._is_inside = False  # the array
+        self._parent: dict[str, Any] | list[Any] | None = (
+            None  # what the next value belongs to; None: the array
+        )
+        self._outer: list[dict[str, Any] | list[Any] | None] = []  # and what that belongs to
         self._key = ""
+        self._skipped_depth = 0  # how deep inside a part that is left out
         self._is_usable = True
 
     def take(self, events: Iterable[tuple[str, Any]]) -> list[Any]:
-        """The elements that `events` have completed."""
-        found = []
+        """The elements that `events` have completed. Keys and texts, which most of them are, are put here."""
+        found: list[Any] = []
+        parent, key = self._parent, self._key
         for event, value in events:
             if event == "map_key":
-                self._key = value
-            elif event == "start_map":
-                self._begin({})
-            elif event == "start_array":
-                self._begin([])
-            elif event in {"end_map", "end_array"}:
-                self._depth -= 1
-                if self._depth <= MAX_DEPTH and self._open:
-                    element = self._open.pop()
-                    if not self._open:
-                        found.append(element if self._is_usable else UNUSABLE)
-                        self._is_usable = True
-            elif self._depth == 1:
-                found.append(value)
+                key = value
+            elif event == "string" and parent is not None:
+                if type(parent) is dict:
+                    parent[key] = value
+                else:
+                    parent.append(value)  # type: ignore[union-attr]  # not a dict, so the list
             else:
-                self._put(_number(value) if event == "number" else value)
+                self._key = key
+                self._take_other(event, value, found)
+                parent = self._parent
+        self._key = key
         return found
 
+    def _take_other(self, event: str, value: Any, found: list[Any]) -> None:
+        if self._skipped_depth:
+            self._skip(_STEP_BY_EVENT.get(event, 0))
+        elif event in {"start_map", "start_array"}:
+            self._begin({} if event == "start_map" else [])
+        elif event in {"end_map", "end_array"}:
+            self._end(found)
+        else:
+            self._put(_number(value) if event == "number" else value, found)
+
     def _begin(self, container: dict[str, Any] | list[Any]) -> None:
-        if self._depth == 0:
+        if not self._is_inside:
             if type(container) is dict:
                 raise VendorRefused(VENDOR, self._status, "a reply that is no array")
-        elif self._depth > MAX_DEPTH:
+            self._is_inside = True
+            return
+        self._outer.append(self._parent)
+        if len(self._outer) > MAX_DEPTH:
             self._is_usable = False
-        else:
-            if self._open:
-                self._put(container)
-            self._open.append(container)
-        self._depth += 1
+            self._parent = None
+            self._skip(1)
+            return
+        if type(self._parent) is dict:
+            self._parent[self._key] = container
+        elif self._parent is not None:
+            self._parent.append(container)  # type: ignore[union-attr]  # not a dict, so the list
+        self._parent = container
 
-    def _put(self, value: Any) -> None:
-        if self._depth == 0:
-            what = "an error text in a success reply" if type(value) is str else "a reply that is no array"
-            raise VendorRefused(VENDOR, self._status, what)
-        if value is UNUSABLE:
-            self._is_usable = False
-        elif self._depth <= MAX_DEPTH + 1:
-            parent = self._open[-1]
-            if type(parent) is dict:
-                parent[self._key] = value
-            else:
-                parent.append(value)  # type: ignore[union-attr]  # not a dict, so the list
+    def _skip(self, step: int) -> None:
+        self._skipped_depth += step
+        if not self._skipped_depth:
+            self._parent = self._outer.pop()
+
+    def _end(self, found: list[Any]) -> None:
+        if not self._outer:
+            return  # of the array
+        element, self._parent = self._parent, self._outer.pop()
+        if self._parent is None:
+            found.append(element if self._is_usable else UNUSABLE)
+            self._is_usable = True
+
+    def _put(self, value: Any, found: list[Any]) -> None:
+        if self._parent is None:
+            if not self._is_inside:
+                what = (
+                    "an error text in a success reply" if type(value) is str else "a reply that is no array"
+                )
+                raise VendorRefused(VENDOR, self._status, what)
+            found.append(value)
+            return
+        self._is_usable &= value is not UNUSABLE
+        if type(self._parent) is dict:
+            self._parent[self._key] = value
+        else:
+            self._parent.append(value)  # type: ignore[union-attr]  # not a dict, so the list
 
 
 def _number(value: int | Decimal) -> object:
