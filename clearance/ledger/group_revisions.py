@@ -39,13 +39,13 @@ def end_revision(
 ) -> bool:
     """End the revision that the group is at; False when it had ended. `margin_s` counts if there was no call."""
     margin_ms = None if margin_s is None else round(margin_s * 1000)
-    asked = {"group": group.group_id, "number": group.revision, "ended": ended_as, "now": now}
+    asked = {"group": group.group_id, "of_revision": group.revision, "ended": ended_as, "now": now}
     return connection.execute(_END, asked | {"margin": margin_ms}).rowcount == 1
 
 
 def settle_chunks(connection: Connection, group: Group, state: ChunkState) -> None:
     """Of chunks that nobody will work on any more, forget what the vendor said. Missed ones are counted."""
-    asked = {"group": group.group_id, "of_generation": group.generation, "number": group.revision}
+    asked = {"group": group.group_id, "of_generation": group.generation, "of_revision": group.revision}
     if state is ChunkState.MISSED:
         left = {row.state: row.customers for row in connection.execute(_COUNT_LEFT, asked)}
         counts = {
@@ -61,7 +61,7 @@ _END = (
     update(group_revisions)
     .where(
         group_revisions.c.group_id == bindparam("group"),
-        group_revisions.c.revision == bindparam("number"),
+        group_revisions.c.revision == bindparam("of_revision"),
         group_revisions.c.ended_as.is_(None),
     )
     .values(
@@ -83,7 +83,8 @@ _COUNT_LEFT = (
 _ADD_MISSED = (
     update(group_revisions)
     .where(
-        group_revisions.c.group_id == bindparam("group"), group_revisions.c.revision == bindparam("number")
+        group_revisions.c.group_id == bindparam("group"),
+        group_revisions.c.revision == bindparam("of_revision"),
     )
     .values(
         not_decided=group_revisions.c.not_decided + bindparam("undecided"),
