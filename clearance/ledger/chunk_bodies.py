@@ -7,7 +7,7 @@ surrogate pair) is written in the slow one: a customer must be decided from what
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -66,11 +66,19 @@ def _customer(row: Sequence[Any]) -> Customer:
 
 def _has_fast_form(customers: Sequence[Customer]) -> bool:
     """Not with an infinity: the fast form writes it as null, and what is absent may pass where garbage may not."""
-    return all(_is_finite(customer.attributes) for customer in customers)
+    return all(_is_finite(customer.attributes.values()) for customer in customers)
 
 
-def _is_finite(attributes: Mapping[str, object]) -> bool:
-    return all(isfinite(value) for value in attributes.values() if type(value) is float)
+def _is_finite(values: Iterable[object]) -> bool:
+    for value in values:
+        if type(value) is float:
+            if not isfinite(value):
+                return False
+        elif (type(value) is list and not _is_finite(value)) or (
+            type(value) is dict and not _is_finite(value.values())
+        ):
+            return False
+    return True
 
 
 def _dump(rows: Sequence[object], *, is_fast: bool) -> bytes:
