@@ -18,7 +18,9 @@ from clearance.errors import LedgerUnavailable
 from clearance.guardian import Guardian
 from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.app import IngestParts, Readiness
+from clearance.ingest.listener_token import ListenerToken
 from clearance.ingest.refusals import Refusals
+from clearance.ingest.scheduled import ScheduledIntake
 from clearance.ingest.triggered import TriggeredIntake
 from clearance.ledger import migrate
 from clearance.ledger.engine import Ledger
@@ -168,6 +170,7 @@ def ingest_parts(settings: Settings) -> IngestParts:
         refusals=Refusals(commits=commits, metrics=metrics, clock=utc_now, kept=settings.rejections_kept),
         metrics=metrics,
         triggered=_triggered_intake(settings),
+        scheduled=_scheduled_intake(settings),
         max_body_bytes=settings.ingest_max_body_bytes,
         body_timeout_s=settings.ingest_body_timeout_s,
         exposition=metrics.exposition,
@@ -190,6 +193,19 @@ def _triggered_intake(settings: Settings) -> TriggeredIntake:
         send_margin=timedelta(milliseconds=settings.send_margin_ms),
         hedge_after=timedelta(milliseconds=settings.hedge_after_ms),
         skew_alert=timedelta(seconds=settings.clock_skew_alert_s),
+    )
+
+
+def _scheduled_intake(settings: Settings) -> ScheduledIntake:
+    return ScheduledIntake(
+        api=settings.scheduled_api.value,
+        token=ListenerToken(settings.optimove_listener_token),
+        site_time=scheduled.site_time(settings),
+        plan=scheduled.Planning(settings),
+        clock=utc_now,
+        metrics=metrics,
+        hedge_after=timedelta(milliseconds=settings.hedge_after_ms),
+        eta_window=timedelta(seconds=settings.eta_window_s),
     )
 
 

