@@ -52,7 +52,7 @@ class IngestParts:
     refusals: Refusals
     metrics: Metrics
     triggered: TriggeredIntake
-    scheduled: ScheduledIntake | None = None
+    scheduled: ScheduledIntake
     max_body_bytes: int
     body_timeout_s: float
     exposition: Callable[[], bytes]
@@ -85,17 +85,12 @@ def create_app(parts: IngestParts) -> Starlette:
         for close in parts.on_shutdown:
             close()
 
-    receive_by_route = {triggered.ROUTE: _receive_triggered(parts)}
-    if parts.scheduled is not None:
-        receive_by_route[scheduled.SEND_GROUPS_ROUTE] = _receive_send_groups(parts, parts.scheduled)
-        receive_by_route[scheduled.EVENTS_ROUTE] = _receive_events(parts, parts.scheduled)
     return Starlette(
         lifespan=lifespan,
         routes=[
-            *(
-                Route(route, _intake(parts, route, receive), methods=["POST"])
-                for route, receive in receive_by_route.items()
-            ),
+            _intake(parts, triggered.ROUTE, _receive_triggered(parts)),
+            _intake(parts, scheduled.SEND_GROUPS_ROUTE, _receive_send_groups(parts)),
+            _intake(parts, scheduled.EVENTS_ROUTE, _receive_events(parts)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -104,8 +99,8 @@ def create_app(parts: IngestParts) -> Starlette:
     )
 
 
-def _intake(parts: IngestParts, route: str, receive: Receive) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a route that acknowledges notifications."""
+def _intake(parts: IngestParts, route: str, receive: Receive) -> Route:
+    """A route that acknowledges notifications."""
 
     async def endpoint(request: Request) -> Response:
         started = perf_counter()
@@ -133,7 +128,7 @@ def _intake(parts: IngestParts, route: str, receive: Receive) -> Callable[[Reque
         parts.metrics.count("requests_accepted_total", route=route)
         return response
 
-    return endpoint
+    return Route(route, endpoint, methods=["POST"])
 
 
 def _receive_triggered(parts: IngestParts) -> Receive:
@@ -149,33 +144,31 @@ def _receive_triggered(parts: IngestParts) -> Receive:
     return receive
 
 
-def _receive_send_groups(parts: IngestParts, intake: ScheduledIntake) -> Receive:
+def _receive_send_groups(parts: IngestParts) -> Receive:
     async def receive(body: bytes, request: Request) -> Response:
-        new = intake.take_send_group(body, *_credentials(request))
-        return await _hear(parts, intake, scheduled.SEND_GROUPS_ROUTE, new)
+        new = parts.scheduled.take_send_group(body, *_credentials(request))
+        return await _hear(parts, scheduled.SEND_GROUPS_ROUTE, new)
 
     return receive
 
 
-def _receive_events(parts: IngestParts, intake: ScheduledIntake) -> Receive:
+def _receive_events(parts: IngestParts) -> Receive:
     async def receive(body: bytes, request: Request) -> Response:
         route = scheduled.EVENTS_ROUTE
-        new = intake.take_event(body, *_credentials(request))
+        new = parts.scheduled.take_event(body, *_credentials(request))
         if not isinstance(new, Ignored):
-            return await _hear(parts, intake, route, new)
+            return await _hear(parts, route, new)
         kept_as = parts.refusals.note_ignored(route=route, event_type=new.event_type, body_bytes=len(body))
         return answers.ignored(kept_as)
 
     return receive
 
 
-async def _hear(
-    parts: IngestParts, intake: ScheduledIntake, route: str, new: NewHeadsUp | NewCancellation
-) -> Response:
+async def _hear(parts: IngestParts, route: str, new: NewHeadsUp | NewCancellation) -> Response:
     heard = await parts.acceptance.hear(new)
     if heard.is_duplicate:
         parts.metrics.count("requests_duplicate_total", route=route)
-    intake.tell(route, heard)
+    parts.scheduled.tell(route, heard)
     return answers.acknowledged(heard.group_id, is_duplicate=heard.is_duplicate)
 
 

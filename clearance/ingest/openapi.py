@@ -24,13 +24,22 @@ _TYPE_BY_FIELD = {
     bodies.Count: ("integer", None),
     events_schema.EventType: (_TEXT_OR_NUMBER, None),
 }
-# A time on the site's clock, as `site_time` reads it; which dates there are, no pattern can say.
+# A time on the site's clock, as `site_time` reads it. Which month has which days, no pattern can say.
 SITE_MOMENT_PATTERN = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+    r"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[ T]"
+    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?$"
 )
+_ID_LIMITS = {
+    "minLength": 1,
+    "maxLength": triggered_schema.MAX_ID_CHARACTERS,
+    "pattern": r"^[^\u0000-\u001f\u007f]+$",
+}
 _LIMITS_BY_FIELD: dict[type[fields.Field[Any]], dict[str, Any]] = {
+    triggered_schema.Identifier: _ID_LIMITS,
+    bodies.ScheduledId: _ID_LIMITS | {"minimum": 0},
     bodies.SiteMoment: {"pattern": SITE_MOMENT_PATTERN},
     bodies.Count: {"minimum": 0, "maximum": bodies.GREATEST_COUNT},
+    events_schema.EventType: {"minimum": 0, "maximum": bodies.GREATEST_COUNT, "pattern": "^[0-9]{1,9}$"},
 }
 
 _REFUSED = {"$ref": "#/components/schemas/Refused"}

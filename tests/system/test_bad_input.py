@@ -12,6 +12,7 @@ from tests.system import raw_http
 from tests.system.fleet import SECRET, Fleet
 from tests.system.processes import until
 from tests.system.signed import HEADER, as_json, notification, signed
+from tests.system.told import EVENTS, SEND_GROUPS, TOKEN, event, send_group
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -113,6 +114,66 @@ def test_a_body_without_a_good_signature_is_refused_before_it_is_read(fleet: Fle
     answer = fleet.post(b"{}", {"Content-Type": "application/json"} | _SIGNATURES[name])
     assert (answer.status, answer.json()["error"]) == (401, "signature")
     _is_listed(fleet, 401, "signature", 2)
+
+
+_NO_HEADS_UP: dict[str, dict[str, object]] = {
+    "no time": send_group() | {"timestamp": None},
+    "a time in epoch seconds": send_group() | {"timestamp": 1_700_000_000},
+    "a day that there is not": send_group() | {"timestamp": "2026-02-30 10:00:00"},
+    "a group without a deadline": send_group() | {"send_group": {"id": 1}},
+    "a group of -1 customers": send_group(customers=-1),
+    "a group of 2**31 customers": send_group(customers=2**31),
+    "an id of 10,000 characters": send_group(group="x" * 10_000),
+    "an id with U+0000": send_group(group="a\0b"),
+    "an id that is a fraction": send_group(group=1.5),
+    "an occurrence that is text": send_group() | {"occurrence": "222"},
+}
+_NO_EVENT: dict[str, dict[str, object]] = {
+    "no type": event() | {"EventTypeID": None},
+    "a type that is a list": event() | {"EventTypeID": [5]},
+    "a deadline as text": event() | {"ClearanceRequiredBy": "soon"},
+    "a campaign of 10,000 characters": event(campaign="x" * 10_000),
+    "a cancellation of nothing": {"EventTypeID": 4},
+}
+
+
+@pytest.mark.parametrize(("api", "route"), [("v2", SEND_GROUPS), ("v1", EVENTS)])
+def test_what_is_no_heads_up_is_refused_and_the_token_is_not_logged(
+    fleet: Fleet, api: str, route: str
+) -> None:
+    own = {"CLEARANCE_OPTIMOVE_LISTENER_TOKEN": TOKEN, "CLEARANCE_SCHEDULED_API": api}
+    with fleet.second_ingest(own) as webhook_url:
+        url = webhook_url.replace("/webhooks/optimove/triggered", f"{route}?token={TOKEN}")
+        for name, body in _MALFORMED.items():
+            answer = fleet.post(body, {}, url=url)
+            assert (answer.status, answer.json()["error"]) == (400, "malformed"), name
+        for name, payload in (_NO_HEADS_UP if api == "v2" else _NO_EVENT).items():
+            answer = fleet.post(as_json(payload), {}, url=url)
+            assert (answer.status, answer.json()["error"]) == (422, "invalid"), name
+        assert fleet.post(b" " * (_MAX_BODY_BYTES + 1), {}, url=url).status == 413
+        logged = fleet["ingest2"].all_output()
+    assert logged.count("request.refused") >= len(_MALFORMED)
+    assert TOKEN not in logged
+
+
+def test_a_scheduled_notification_without_the_token_or_for_the_other_api_is_refused(fleet: Fleet) -> None:
+    body = as_json(send_group())
+    with fleet.second_ingest({"CLEARANCE_OPTIMOVE_LISTENER_TOKEN": TOKEN}) as webhook_url:
+        place = webhook_url.removesuffix("/webhooks/optimove/triggered")
+        for query in ("", "?token=", "?token=wrong", f"?Token={TOKEN}", "?token=%FF" * 1000):
+            answer = fleet.post(body, {}, url=f"{place}{SEND_GROUPS}{query}")
+            assert (answer.status, answer.json()["error"]) == (401, "credentials"), query
+        _is_listed(fleet, 401, "credentials", len(body))
+        answer = fleet.post(as_json(event()), {}, url=f"{place}{EVENTS}?token={TOKEN}")
+        assert (answer.status, answer.json()["error"]) == (409, "other_api")
+        _is_listed(fleet, 409, "other_api", len(as_json(event())))
+
+
+def test_while_no_token_is_configured_nobody_tells_of_scheduled_campaigns(fleet: Fleet) -> None:
+    for route in (SEND_GROUPS, EVENTS):
+        url = f"{fleet.ingest_url}{route}?token="
+        answer = fleet.post(as_json(send_group()), {}, url=url)
+        assert (answer.status, answer.json()["error"]) == (401, "credentials")
 
 
 def test_ten_megabytes_are_refused_by_their_stated_length_before_they_are_sent(fleet: Fleet) -> None:

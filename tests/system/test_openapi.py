@@ -1,6 +1,7 @@
 """The OpenAPI document is true: whatever it allows, and much that it does not, gets an answer that it documents."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -17,8 +18,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.system.fleet import SECRET, Fleet
+from tests.system.fleet import SECRET, Fleet, FleetPlan, running
 from tests.system.signed import HEADER, notification, signed
+from tests.system.told import EVENTS, SEND_GROUPS, TOKEN, event, send_group
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -46,15 +48,30 @@ class _Signed(requests.auth.AuthBase):
         return request
 
 
-def _schema(fleet: Fleet) -> Any:
+_PASSWORD = requests.auth.HTTPBasicAuth("optimove", TOKEN)
+_GOOD = {SEND_GROUPS: send_group(), EVENTS: event()}
+
+
+@pytest.fixture(scope="module")
+def url_by_route(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An ingest where the API of each scheduled route is in force; nobody works what is owed."""
+    plan = FleetPlan(workers=0, guardians=0, settings={"CLEARANCE_OPTIMOVE_LISTENER_TOKEN": TOKEN})
+    with (
+        running(tmp_path_factory.mktemp("scheduled"), plan) as fleet,
+        fleet.second_ingest({"CLEARANCE_SCHEDULED_API": "v1"}) as webhook_url,
+    ):
+        yield {SEND_GROUPS: fleet.ingest_url, EVENTS: webhook_url.removesuffix(_WEBHOOK)}
+
+
+def _schema(fleet: Fleet, *, url: str = "") -> Any:
     document = fleet.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
-    schema.config.update(base_url=fleet.ingest_url)
+    schema.config.update(base_url=url or fleet.ingest_url)
     return schema
 
 
 def test_the_document_names_every_route(fleet: Fleet) -> None:
-    assert set(_schema(fleet)) == {_WEBHOOK, *_PROBES}
+    assert set(_schema(fleet)) == {_WEBHOOK, SEND_GROUPS, EVENTS, *_PROBES}
 
 
 @pytest.mark.parametrize("path", _PROBES)
@@ -72,7 +89,7 @@ def test_whatever_is_sent_to_the_webhook_gets_a_documented_answer_and_never_a_5x
     @settings(_SETTINGS, max_examples=150 if is_signed else 50)
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Case) -> None:
-        seen[_answer(case, is_signed=is_signed)] += 1
+        seen[_answer(case, _Signed() if is_signed else None)] += 1
 
     send()
     fleet.note(f"{mode.value}, signed {is_signed}: {dict(seen)}")
@@ -94,7 +111,7 @@ def test_a_good_notification_with_parts_replaced_gets_a_documented_answer_and_ne
     def send(case: Case, replaced: set[str]) -> None:
         generated = case.body if isinstance(case.body, dict) else {}
         case.body = notification() | {name: generated[name] for name in replaced & generated.keys()}
-        seen[_answer(case, is_signed=True)] += 1
+        seen[_answer(case, _Signed())] += 1
 
     send()
     fleet.note(f"good ones with parts replaced: {dict(seen)}")
@@ -103,8 +120,51 @@ def test_a_good_notification_with_parts_replaced_gets_a_documented_answer_and_ne
     assert set(seen) == {202, 422}
 
 
-def _answer(case: Case, *, is_signed: bool) -> int:
-    hypothesis.note(f"signed: {is_signed}")
-    response = case.call(auth=_Signed() if is_signed else None)
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("has_token", [True, False], ids=["with the token", "without"])
+@pytest.mark.parametrize("route", [SEND_GROUPS, EVENTS])
+def test_whatever_is_sent_to_a_scheduled_route_gets_a_documented_answer_and_never_a_5xx(
+    fleet: Fleet, url_by_route: dict[str, str], route: str, has_token: bool, mode: GenerationMode
+) -> None:
+    operation, seen = _schema(fleet, url=url_by_route[route])[route]["POST"], Counter[int]()
+
+    @settings(_SETTINGS, max_examples=150 if has_token else 50)
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def send(case: Case) -> None:
+        seen[_answer(case, _PASSWORD if has_token else None)] += 1
+
+    send()
+    fleet.note(f"{route}, {mode.value}, token {has_token}: {dict(seen)}")
+    assert sum(seen.values()) >= 50
+    assert set(seen) <= ({202, 400, 422} if has_token else {400, 401})
+    assert seen[202] > 10 or not has_token or mode is GenerationMode.NEGATIVE
+
+
+@pytest.mark.parametrize("route", [SEND_GROUPS, EVENTS])
+def test_a_good_heads_up_with_parts_replaced_gets_a_documented_answer_and_never_a_5xx(
+    fleet: Fleet, url_by_route: dict[str, str], route: str
+) -> None:
+    operation, seen = _schema(fleet, url=url_by_route[route])[route]["POST"], Counter[int]()
+
+    @_SETTINGS
+    @given(
+        case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
+        replaced=st.sets(st.sampled_from(sorted(_GOOD[route])), max_size=2),
+    )
+    def send(case: Case, replaced: set[str]) -> None:
+        generated = case.body if isinstance(case.body, dict) else {}
+        case.body = _GOOD[route] | {name: generated[name] for name in replaced & generated.keys()}
+        seen[_answer(case, _PASSWORD)] += 1
+
+    send()
+    fleet.note(f"{route}, good ones with parts replaced: {dict(seen)}")
+    assert seen[202] > 10
+    assert seen[422] > 10
+    assert set(seen) == {202, 422}
+
+
+def _answer(case: Case, auth: requests.auth.AuthBase | None) -> int:
+    hypothesis.note(f"sent with {type(auth).__name__}")
+    response = case.call(auth=auth)
     case.validate_response(response, checks=_CHECKS)
     return response.status_code
