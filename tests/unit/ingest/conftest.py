@@ -17,7 +17,7 @@ from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.app import IngestParts, Readiness, create_app
 from clearance.ingest.listener_token import ListenerToken
 from clearance.ingest.refusals import Refusals
-from clearance.ingest.scheduled import ScheduledIntake
+from clearance.ingest.scheduled import EVENTS_ROUTE, SEND_GROUPS_ROUTE, ScheduledIntake
 from clearance.ingest.triggered import ROUTE, TriggeredIntake
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_commit import GroupCommit
@@ -152,3 +152,11 @@ def door(tmp_path: Path, clock: ManualClock) -> Iterator[Door]:
     ledger = new_ledger(tmp_path)
     yield Door(ledger, clock)
     ledger.close()
+
+
+@pytest.fixture(params=[SEND_GROUPS_ROUTE, EVENTS_ROUTE])
+def route(request: pytest.FixtureRequest, door: Door) -> str:
+    """Each of the two routes, with its API in force."""
+    if request.param == EVENTS_ROUTE:
+        door.change(scheduled=door.scheduled("v1"))
+    return str(request.param)
