@@ -54,12 +54,22 @@ def test_its_figures_add_up(report: dict[str, Any]) -> None:
     assert lane["answered_in_time"] == lane["valid"] == lane["approved"] + lane["rejected"]
     assert (lane["late"], lane["unanswered"]) == (0, 0)
     assert report["restarts"] == 1
-    assert report["decisions_by_reason"]["APPROVED"] == lane["approved"]
-    assert sum(report["decisions_by_reason"].values()) >= lane["valid"]
-    assert report["decisions_by_reason"]["SELF_EXCLUDED"] > 0
+    assert lane["decisions_by_reason"]["APPROVED"] == lane["approved"]
+    assert sum(lane["decisions_by_reason"].values()) >= lane["valid"]
+    assert lane["decisions_by_reason"]["SELF_EXCLUDED"] > 0
     assert len(report["rules_versions"]) == 1
     for figures in (lane["notification_to_approval_ms"], lane["acknowledge_ms"]):
         assert 0 < figures["p50"] <= figures["p99"] <= figures["p99.9"]
+
+
+def test_both_send_groups_are_answered_before_their_deadlines(report: dict[str, Any]) -> None:
+    small, large = report["lanes"]["submit"]["group_1"], report["lanes"]["submit"]["group_2"]
+
+    assert (small["customers"], large["customers"]) == (2_500, 25_000)
+    for group in (small, large):
+        assert group["approved"] + group["rejected"] == group["customers"]
+        assert 0 < group["margin_s"] < 10
+    assert large["moved"] == 1
 
 
 def test_a_person_sees_progress_and_the_verdict(done: "subprocess.CompletedProcess[str]") -> None:

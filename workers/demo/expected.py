@@ -22,14 +22,7 @@ def suppressed_customers() -> list[str]:
 
 def reasons_against(item: Mapping[str, Any]) -> set[str]:
     """Why the customer of this notification must not get it, but for what the promotion service says."""
-    customer, has_bonus = item["personalization"], "bonus" in item["tags"]
-    against = {
-        "SELF_EXCLUDED": customer["self_excluded"] == "true",
-        "COUNTRY_NOT_LICENSED": customer["country"] not in _LICENSED,
-        "DEPOSITS_BELOW_MINIMUM": has_bonus and float(customer["total_deposits"]) < _MINIMUM_DEPOSIT,
-        "SUPPRESSED": _is_suppressed(int(item["user_id"].removeprefix("C"))),
-    }
-    return {reason for reason, holds in against.items() if holds}
+    return _reasons(item["user_id"], item["personalization"], has_bonus="bonus" in item["tags"])
 
 
 def is_asked_about(item: Mapping[str, Any]) -> bool:
@@ -47,6 +40,29 @@ def is_right(item: Mapping[str, Any], approved: bool, reasons: Sequence[str]) ->
         return approved is not bool(against) and set(reasons) == against
     said_no = all(reason == PROMOTION_FAILED or reason.partition(":")[0] == _PROMOTION for reason in reasons)
     return is_asked_about(item) and bool(reasons) and said_no
+
+
+def is_customer_right(item: Mapping[str, Any], *, has_bonus: bool) -> bool:
+    """Whether a customer of a group got the rules' answer; the promotion service refuses ids that end in 6."""
+    customer_id = item["customer_id"]
+    is_refused = bool(_reasons(customer_id, item["attributes"], has_bonus=has_bonus))
+    is_locked = has_bonus and customer_id.endswith("6")
+    return bool(item["answer"] == ("rejected" if is_refused or is_locked else "approved"))
+
+
+def is_customer_asked_about(item: Mapping[str, Any], *, has_bonus: bool) -> bool:
+    """As `is_asked_about`, of a customer of a group."""
+    return has_bonus and not _reasons(item["customer_id"], item["attributes"], has_bonus=has_bonus)
+
+
+def _reasons(customer_id: str, attributes: Mapping[str, str], *, has_bonus: bool) -> set[str]:
+    against = {
+        "SELF_EXCLUDED": attributes["self_excluded"] == "true",
+        "COUNTRY_NOT_LICENSED": attributes["country"] not in _LICENSED,
+        "DEPOSITS_BELOW_MINIMUM": has_bonus and float(attributes["total_deposits"]) < _MINIMUM_DEPOSIT,
+        "SUPPRESSED": _is_suppressed(int(customer_id.removeprefix("C"))),
+    }
+    return {reason for reason, holds in against.items() if holds}
 
 
 def _is_suppressed(number: int) -> bool:

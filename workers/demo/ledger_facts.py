@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from clearance.ledger.decisions import Answer
 from clearance.ledger.tables import approvals, decisions, notifications, obligations, rejections
-from clearance.obligations import State
+from clearance.obligations import Lane, State
 
 _UNFINISHED = (State.OPEN.value, State.RUNNING.value)
+_IS_TRIGGERED = obligations.c.lane == Lane.TRIGGERED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """Counts, and the decisions.
+    """Counts and decisions about notifications, and the reasons of groups' decisions.
 
     Attributes:
         unexplained: Obligations that ended without a decision and without a reason.
@@ -42,6 +43,7 @@ class LedgerFacts:
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     decisions_by_reason: dict[str, int] = field(default_factory=dict)
     decided_by_request: dict[str, Decided] = field(default_factory=dict)
+    group_decisions_by_reason: dict[str, int] = field(default_factory=dict)
     rules_versions: tuple[str, ...] = ()
 
 
@@ -53,22 +55,31 @@ def unfinished(connection: Connection) -> int:
 def read_facts(connection: Connection) -> LedgerFacts:
     """The whole ledger, summed up."""
     is_decided = select(decisions.c.subject).where(decisions.c.subject == obligations.c.subject).exists()
-    unknown = select(func.count()).select_from(approvals).where(approvals.c.outcome == Answer.UNKNOWN.value)
+    unknown = (
+        select(func.count())
+        .select_from(approvals)
+        .where(approvals.c.outcome == Answer.UNKNOWN.value, approvals.c.revision.is_(None))
+    )
     repeated = select(func.coalesce(func.sum(obligations.c.attempts - 1), 0)).where(
-        obligations.c.attempts > 1
+        obligations.c.attempts > 1, _IS_TRIGGERED
     )
     return LedgerFacts(
         notifications=connection.execute(select(func.count()).select_from(notifications)).scalar_one(),
         unfinished=unfinished(connection),
         unexplained=_count(
-            connection, obligations.c.state.not_in(_UNFINISHED), ~is_decided, obligations.c.reason.is_(None)
+            connection,
+            _IS_TRIGGERED,
+            obligations.c.state.not_in(_UNFINISHED),
+            ~is_decided,
+            obligations.c.reason.is_(None),
         ),
         repeats_explained=connection.execute(unknown).scalar_one()
         + connection.execute(repeated).scalar_one(),
         missed_by_reason=_reasons(connection, State.MISSED),
         parked_by_reason=_reasons(connection, State.PARKED),
         refused_by_reason=_refused(connection),
-        decisions_by_reason=_decisions(connection),
+        decisions_by_reason=_decisions(connection, decisions.c.chunk.is_(None)),
+        group_decisions_by_reason=_decisions(connection, decisions.c.chunk.is_not(None)),
         decided_by_request=_decided(connection),
         rules_versions=tuple(connection.execute(select(decisions.c.rules_version).distinct()).scalars()),
     )
@@ -87,17 +98,16 @@ def _refused(connection: Connection) -> dict[str, int]:
 def _reasons(connection: Connection, state: State) -> dict[str, int]:
     query = (
         select(func.coalesce(obligations.c.reason, "UNKNOWN"), func.count())
-        .where(obligations.c.state == state.value)
+        .where(obligations.c.state == state.value, _IS_TRIGGERED)
         .group_by(obligations.c.reason)
     )
     return {str(reason): count for reason, count in connection.execute(query).tuples()}
 
 
-def _decisions(connection: Connection) -> dict[str, int]:
+def _decisions(connection: Connection, which: ColumnElement[bool]) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for reasons, count in connection.execute(
-        select(decisions.c.reasons, func.count()).group_by(decisions.c.reasons)
-    ).tuples():
+    query = select(decisions.c.reasons, func.count()).where(which).group_by(decisions.c.reasons)
+    for reasons, count in connection.execute(query).tuples():
         for reason in json.loads(reasons) or ["APPROVED"]:
             counts[reason] += count
     return dict(counts)

@@ -16,6 +16,7 @@ from clearance.ledger.engine import Ledger
 from clearance.ledger.suppressions import Suppression
 from config.settings import PREFIX
 from workers.demo.expected import suppressed_customers
+from workers.demo.groups import Groups, PlayedGroup
 from workers.demo.ledger_facts import LedgerFacts, read_facts, unfinished
 from workers.demo.view import View
 from workers.up.supervisor import TICK_S, Supervisor
@@ -28,7 +29,7 @@ _FAULTS = {"error": 0.0125, "reset": 0.0125, "throttle": 0.0125, "half": 0.0125,
 _PROMOTION_FAULTS = {"latency_ms": 10, "error": 0.05, "reset_after": 0.05, "half": 0.05}
 _START_AND_END_S = 60.0
 # The vendor's window, and what a replaced worker needs to come up on a busy machine.
-_SETTLE_TIMEOUT_S = 30.0
+_SETTLE_TIMEOUT_S = 45.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Played:
     ledger: LedgerFacts
     duplicates_recognised: int
     replaced_after_s: float | None
+    groups: tuple[PlayedGroup, ...]
 
 
 class Playing:
@@ -61,6 +63,7 @@ class Playing:
         self._view = view
         self._is_stopping = is_stopping
         self._http = urllib3.PoolManager(retries=False, timeout=5.0)
+        self._groups = Groups(self._sandbox)
         self._run = ""
         self._count = 0
         self._killed_at: float | None = None
@@ -73,6 +76,7 @@ class Playing:
         self._sandbox("PUT", "/sandbox/faults", {"group": "triggered-approval", **_FAULTS})
         self._sandbox("PUT", "/sandbox/faults", {"group": "promotions", **_PROMOTION_FAULTS})
         play = {"count": count, "rate_per_s": rate_per_s, "mix": _MIX}
+        self._groups.announce()
         self._run = self._sandbox("POST", "/sandbox/triggered/play", play)["run"]
         self._view.begin(f"playing {count} notifications at {rate_per_s:g}/s", count)
         self._until(self._is_played, timeout_s=count / rate_per_s + _START_AND_END_S)
@@ -87,6 +91,7 @@ class Playing:
             ledger=facts,
             duplicates_recognised=self._duplicates_recognised(),
             replaced_after_s=self._replaced_after_s,
+            groups=self._groups.results(),
         )
 
     def _suppress(self) -> None:
@@ -116,6 +121,8 @@ class Playing:
             self._killed_at = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             self._view.say(f"kill -9 of {VICTIM} after {state['sent']} notifications")
+            self._groups.move()
+            self._view.say("the large send group's deadline is moved")
         return bool(state["state"] != "running")
 
     def _watch_victim(self) -> None:
@@ -127,6 +134,8 @@ class Playing:
 
     def _is_settled(self) -> bool:
         if self._replaced_after_s is None or self._sandbox("GET", "/sandbox/report")["pending"]:
+            return False
+        if not self._groups.are_over():
             return False
         with self._ledger.read() as connection:
             return unfinished(connection) == 0

@@ -4,16 +4,20 @@ In: facts of both sides. Out: the report as it is written to `report.json`. Pure
 handing it a fact that breaks it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from workers.demo.expected import PROMOTION_FAILED, is_asked_about, is_right
+from workers.demo.groups import PlayedGroup
 from workers.demo.ledger_facts import LedgerFacts
 
 # A signature that is wrong is refused as such; a malformed body as the kind of malformed that it is.
 _REFUSALS = {"bad_signature": {"401"}, "malformed": {"400", "413", "422"}}
 _PAST = "PAST_ON_ARRIVAL"
+# What must not happen to any customer of a group.
+_NEVER = ("unanswered", "late", "twice", "reversed", "late_calls")
 _SHOWN_AS = {"p999": "p99.9"}
 
 
@@ -34,6 +38,7 @@ class DemoFacts:
         sandbox: The sandbox's report, with details.
         ledger: What the ledger says.
         duplicates_recognised: By ingest's own count.
+        groups: The send groups, the one that was moved last.
         restarts_by_name: How often each process was started again.
         killed: The worker that was killed; `replaced_after_s` None: it never came back.
         killed_at_end: Processes that did not stop in their grace.
@@ -42,6 +47,7 @@ class DemoFacts:
     sandbox: Mapping[str, Any]
     ledger: LedgerFacts
     duplicates_recognised: int
+    groups: tuple[PlayedGroup, ...]
     restarts_by_name: Mapping[str, int]
     killed: str
     replaced_after_s: float | None
@@ -56,6 +62,8 @@ def judge(facts: DemoFacts) -> list[Promise]:
         _answered_once(facts),
         _answered_by_the_rules(facts),
         _activated_once(facts),
+        _groups_answered(facts),
+        _moved_group_waited(facts),
         _refused_unanswered(facts),
         _expired_recorded(facts),
         _duplicates_recognised(facts),
@@ -91,10 +99,14 @@ def report(facts: DemoFacts) -> dict[str, Any]:
                 "acknowledge_ms": _percentiles(sandbox["acknowledge_ms"]),
                 "vendor_faults": dict(sandbox["faults"].get("triggered-approval", {})),
                 "promotion_faults": dict(sandbox["faults"].get("promotions", {})),
+                "decisions_by_reason": dict(ledger.decisions_by_reason),
+            },
+            "submit": {
+                f"group_{number}": _group_figures(group) for number, group in enumerate(facts.groups, 1)
             }
+            | {"decisions_by_reason": dict(ledger.group_decisions_by_reason)},
         },
         "restarts": sum(facts.restarts_by_name.values()),
-        "decisions_by_reason": dict(ledger.decisions_by_reason),
         "rules_versions": list(ledger.rules_versions),
         "duration_s": round(facts.duration_s, 1),
     }
@@ -139,15 +151,42 @@ def _answered_by_the_rules(facts: DemoFacts) -> Promise:
 def _activated_once(facts: DemoFacts) -> Promise:
     promotions = facts.sandbox["promotions"]
     answered = [item for item in facts.sandbox["notifications"] if item["answer"] in ("approved", "rejected")]
-    asked = [item for item in answered if is_asked_about(item)]
-    approved = sum(item["answer"] == "approved" for item in asked)
+    notified = [item for item in answered if is_asked_about(item)]
+    asked = len(notified) + sum(group.asked_about for group in facts.groups)
+    approved = sum(item["answer"] == "approved" for item in notified)
     # Each question has a key of its own: more answers than questions would be somebody activated twice.
     served = promotions["activated"] + promotions["refused"]
     return Promise(
         name="promotions were activated only for whom nothing else refuses, and once, however often it was asked",
-        held=0 < approved <= promotions["activated"] and served <= len(asked) and not promotions["conflicts"],
-        measured=f"{promotions['requests']} requests about {len(asked)} customers: "
+        held=0 < approved <= promotions["activated"] and served <= asked and not promotions["conflicts"],
+        measured=f"{promotions['requests']} requests about {asked} customers: "
         f"{promotions['activated']} activated, {promotions['refused']} refused, {promotions['repeats']} repeats",
+    )
+
+
+def _groups_answered(facts: DemoFacts) -> Promise:
+    sums = Counter[str]()
+    for group in facts.groups:
+        sums.update(
+            {name: int(group.summary[name]) for name in ("customers", "approved", "rejected", *_NEVER)}
+        )
+        sums["wrong"] += group.wrong
+    answered = sums["approved"] + sums["rejected"]
+    return Promise(
+        name="every customer of the send groups was answered once, before the deadline, as the rules say",
+        held=0 < sums["customers"] == answered and sums["wrong"] == sum(sums[name] for name in _NEVER) == 0,
+        measured=f"{answered} of {sums['customers']} customers, {sums['wrong']} otherwise than the rules say, "
+        + ", ".join(f"{sums[name]} {name.replace('_', ' ')}" for name in _NEVER),
+    )
+
+
+def _moved_group_waited(facts: DemoFacts) -> Promise:
+    announced, *_, moved = facts.groups[-1].summary["heads_ups"]
+    return Promise(
+        name="the send group whose deadline was moved was answered at its new time, and not before",
+        held=facts.groups[-1].summary["moved"] == 1 and announced["calls"] == 0 < moved["calls"],
+        measured=f"{announced['calls']} calls for the first deadline, {moved['calls']} for the second, "
+        f"the last {_margin_s(facts.groups[-1]):.1f} s before it",
     )
 
 
@@ -213,6 +252,16 @@ def _stopped(facts: DemoFacts) -> Promise:
         held=not facts.killed_at_end,
         measured=f"killed: {', '.join(facts.killed_at_end) or 'none'}",
     )
+
+
+def _group_figures(group: PlayedGroup) -> dict[str, Any]:
+    names = ("customers", "approved", "rejected", "unanswered", "late", "calls", "moved")
+    return {name: group.summary[name] for name in names} | {"margin_s": round(_margin_s(group), 1)}
+
+
+def _margin_s(group: PlayedGroup) -> float:
+    """What was left before the deadline at the last call that was in time; 0 without one."""
+    return -(group.summary["last_call_in_time_ms"] or 0) / 1000
 
 
 def _sent(sandbox: Mapping[str, Any], kind: str) -> int:

@@ -41,6 +41,7 @@ def run(directory: Path, *, count: int, rate_per_s: float) -> int:
         DemoFacts(
             sandbox=played.sandbox,
             ledger=played.ledger,
+            groups=played.groups,
             duplicates_recognised=played.duplicates_recognised,
             restarts_by_name=supervisor.restarts_by_name,
             killed=VICTIM,

@@ -64,10 +64,12 @@ def show(report: Mapping[str, Any], more: Sequence[str]) -> None:
         table = Table("figure", lane, box=None, header_style="bold")
         for name, value in figures.items():
             table.add_row(name.replace("_", " "), _text(value))
-        table.add_row("decisions by reason", _text(report["decisions_by_reason"]))
-        table.add_row("restarts", _text(report["restarts"]))
-        table.add_row("duration s", _text(report["duration_s"]))
         console.print(table)
+        console.print()
+    table = Table("figure", "whole run", box=None, header_style="bold")
+    for name in ("restarts", "rules_versions", "duration_s"):
+        table.add_row(name.replace("_", " "), _text(report[name]))
+    console.print(table)
     console.print()
     table = Table("promise", "", "measured", box=None, header_style="bold")
     for promise in report["promises"]:
@@ -82,4 +84,6 @@ def show(report: Mapping[str, Any], more: Sequence[str]) -> None:
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -59,6 +59,9 @@ def private_fleet(directory: Path) -> Fleet:
         "FLOWER_PORT": str(flower),
         "FLOWER_PASSWORD": secrets.token_urlsafe(18),
         "RULES_PATH": str(RULES),
+        # The deadlines are seconds away, not an hour.
+        "SUBMIT_MIN_MARGIN_S": "4",
+        "SUBMIT_CALL_ESTIMATE_S": "0.5",
     }
     os.environ.update({PREFIX + name: value for name, value in chosen.items()})
     vendor = EmbeddedVendor(port=sandbox)

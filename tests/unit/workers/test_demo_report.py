@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from workers.demo.groups import PlayedGroup
 from workers.demo.ledger_facts import Decided, LedgerFacts
 from workers.demo.report import DemoFacts, judge, report
 
@@ -61,9 +62,18 @@ _LEDGER = LedgerFacts(
         "r-4": Decided(approved=False, reasons=("SELF_EXCLUDED", "COUNTRY_NOT_LICENSED")),
     },
 )
+_GROUP: dict[str, Any] = {
+    "customers": 4, "approved": 3, "rejected": 1, "unanswered": 0, "late": 0, "twice": 0, "reversed": 0,
+    "late_calls": 0, "calls": 1, "moved": 0, "last_call_in_time_ms": -4000, "heads_ups": [{"calls": 1}],
+}  # fmt: skip
+_MOVED = _GROUP | {"moved": 1, "heads_ups": [{"calls": 0}, {"calls": 1}]}
 GOOD = DemoFacts(
     sandbox=_SANDBOX,
     ledger=_LEDGER,
+    groups=(
+        PlayedGroup(group_id="1", summary=_GROUP, wrong=0, asked_about=0),
+        PlayedGroup(group_id="2", summary=_MOVED, wrong=0, asked_about=0),
+    ),
     duplicates_recognised=2,
     restarts_by_name={"triggered-1": 1, "ingest": 0},
     killed="triggered-1",
@@ -76,6 +86,12 @@ def _sandbox(change: Callable[[dict[str, Any]], object]) -> DemoFacts:
     sandbox = copy.deepcopy(_SANDBOX)
     change(sandbox)
     return replace(GOOD, sandbox=sandbox)
+
+
+def _group(**summary: Any) -> DemoFacts:
+    """The moved group as the sandbox counted it otherwise."""
+    moved = replace(GOOD.groups[1], summary=_MOVED | summary)
+    return replace(GOOD, groups=(GOOD.groups[0], moved))
 
 
 def _ledger(**facts: Any) -> DemoFacts:
@@ -116,6 +132,13 @@ def test_when_everything_went_well_every_promise_held() -> None:
         (_sandbox(lambda box: box["promotions"].update(activated=0)), "promotions were activated only for"),
         (_sandbox(lambda box: box["promotions"].update(activated=2)), "promotions were activated only for"),
         (_sandbox(lambda box: box["promotions"].update(conflicts=1)), "promotions were activated only for"),
+        (_group(unanswered=1, approved=2), "every customer of the send groups"),
+        (_group(late=1), "every customer of the send groups"),
+        (_group(twice=1), "every customer of the send groups"),
+        (_group(late_calls=1), "every customer of the send groups"),
+        (replace(GOOD, groups=(replace(GOOD.groups[0], wrong=1), GOOD.groups[1])), "every customer of the send groups"),
+        (_group(heads_ups=[{"calls": 1}, {"calls": 1}]), "the send group whose deadline was moved"),
+        (_group(heads_ups=[{"calls": 0}, {"calls": 0}]), "the send group whose deadline was moved"),
         (_sandbox(lambda box: box.update(unknown_answers=1)), "what was refused"),
         (_sandbox(lambda box: box["by_kind"]["malformed"].update(status={"202": 2})), "what was refused"),
         (_sandbox(lambda box: box["by_kind"]["bad_signature"].update(status={"400": 1})), "what was refused"),

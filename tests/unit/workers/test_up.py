@@ -64,7 +64,7 @@ def test_everything_that_the_lane_needs_is_run(tmp_path: Path) -> None:
 
     assert names == {
         "broker", "db-upgrade", "sandbox", "ingest", "flower",
-        "triggered-1", "triggered-2", "triggered-3", "guardian-1", "guardian-2",
+        "triggered-1", "triggered-2", "triggered-3", "review-1", "submit-1", "guardian-1", "guardian-2",
     }  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def test_ingest_stops_first_and_the_broker_last(tmp_path: Path) -> None:
     order = sorted(processes.values(), key=lambda process: process.stage)
     names = [process.name for process in order if not process.runs_once]
     assert names == [
-        "ingest", "triggered-1", "triggered-2", "guardian-1", "guardian-2", "flower", "sandbox", "broker",
+        "ingest", "triggered-1", "triggered-2", "review-1", "submit-1", "guardian-1", "guardian-2", "flower",
+        "sandbox", "broker",
     ]  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def test_all_processes_share_the_sandbox_secret_and_each_has_its_metrics_port(tm
         assert processes[name].environment["CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS"] == vendor.secret
     assert processes["sandbox"].environment["CLEARANCE_SANDBOX_SECRET"] == vendor.secret
     ports = [process.environment.get("CLEARANCE_METRICS_PORT") for process in processes.values()]
-    assert sorted(filter(None, ports)) == ["9100", "9101", "9102", "9103"]
+    assert sorted(filter(None, ports)) == ["9100", "9101", "9102", "9103", "9104", "9105"]
 
 
 def test_no_secret_is_shown_by_a_process_or_stands_in_its_arguments(tmp_path: Path) -> None:
@@ -104,6 +105,7 @@ def test_no_secret_is_shown_by_a_process_or_stands_in_its_arguments(tmp_path: Pa
     for process in _fleet(tmp_path, vendor=vendor).processes():
         shown = repr(process) + " ".join(process.command)
         assert vendor.secret not in shown
+        assert vendor.listener_token not in shown
         assert vendor.api_key not in shown
 
 
