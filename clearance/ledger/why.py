@@ -1,90 +1,24 @@
 """What happened to one customer, and why: every question about him, what was decided, sent and answered.
 
 Out: stories, newest first, from the ledger alone. A story is there as soon as the question is acknowledged, also when
-nothing was ever decided: it was missed before, it is parked, or there is still time. What it costs grows with what is
-told, not with what the ledger holds.
+nothing was ever decided: it was missed before, it is parked, or there is still time. Of a group, which is asked about
+thousands at once, it is there as soon as he is decided about, or given up. What it costs grows with what is told, not
+with what the ledger holds.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, or_, select
 
-from clearance.decisions.decision import Decision
-from clearance.ledger.decisions import Answer, decision_of
+from clearance.ledger.decisions import decision_of
 from clearance.ledger.tables import approvals, decisions, notifications, obligations
-from clearance.obligations import State
+from clearance.ledger.why_facts import Asked, Decided, InGroup, Owed, Sent, Story, owed_of, sent_of
+from clearance.ledger.why_groups import calls_in_groups, groups_of, owed_in_groups
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The vendor's question. `kind` is the lane's; campaign ids are None where the vendor is silent."""
-
-    kind: str
-    vendor_id: str
-    series_id: str | None
-    occurrence_id: str | None
-    received_at: datetime
-    deadline_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """The decision that stands. `inputs_digest` is the sha256 of what it was made from."""
-
-    decision: Decision
-    inputs_digest: str
-    decided_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """One call to the vendor. Without `answered_at` no answer came back: it may have arrived."""
-
-    attempt: int
-    sent_at: datetime
-    answered_at: datetime | None
-    status: int | None
-    answer: Answer
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """What was owed because of it. `reason` says why it was missed or parked, `last_error` what failed last."""
-
-    obligation_id: str
-    lane: str
-    state: State
-    attempts: int
-    run_at: datetime
-    deadline_at: datetime
-    finished_at: datetime | None
-    reason: str | None
-    last_error: str | None
-
-    def margin_s(self, now: datetime) -> float:
-        """Seconds that were left when it ended, or are left now; negative when it was, or is, past its deadline."""
-        return (self.deadline_at - (self.finished_at or now)).total_seconds()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """One question about one customer. `subject` is what decisions, calls and obligations have in common.
-
-    Attributes:
-        asked: None for a decision that no notification about this customer alone led to.
-        decided: None when nothing was decided, or not yet.
-    """
-
-    subject: str
-    asked: Asked | None
-    decided: Decided | None
-    sent: tuple[Sent, ...]
-    owed: tuple[Owed, ...]
+# Decisions in groups that are looked through for those of a campaign.
+_MOST_LOOKED_THROUGH = 10_000
 
 
 def stories(
@@ -93,12 +27,12 @@ def stories(
     """The newest `last` stories about a customer, newest first.
 
     Args:
-        campaign_id: Only those of this series or occurrence.
+        campaign_id: Only those of this series or occurrence, or of the group that the vendor calls so.
     """
     asked = connection.execute(
         _of_campaign(_ASKED, campaign_id), {"customer_id": customer_id, "last": last}
     ).all()
-    alone = () if campaign_id else _decided_alone(connection, customer_id, last)
+    alone, in_groups = _decided_alone(connection, customer_id, campaign_id, last)
     subjects = [row.id for row in asked]
     decided = {row.subject: row for row in alone}
     if subjects:
@@ -107,14 +41,18 @@ def stories(
     began = {row.id: row.received_at for row in asked} | {row.subject: row.decided_at for row in alone}
     newest = sorted(began, key=lambda subject: (began[subject], subject), reverse=True)[:last]
     asked_by_subject = {row.id: _asked(row) for row in asked}
-    sent, owed = _sent(connection, newest), _owed(connection, newest)
+    told_in_groups = {subject: in_groups[subject] for subject in newest if subject in in_groups}
+    others = [subject for subject in newest if subject not in in_groups]
+    sent = _sent(connection, others) | calls_in_groups(connection, told_in_groups, decided)
+    owed = _owed(connection, others) | owed_in_groups(connection, told_in_groups)
     return [
         Story(
             subject=subject,
             asked=asked_by_subject.get(subject),
             decided=_decided(decided[subject]) if subject in decided else None,
-            sent=tuple(sent[subject]),
-            owed=tuple(owed[subject]),
+            sent=tuple(sent.get(subject, ())),
+            owed=tuple(owed.get(subject, ())),
+            group=in_groups.get(subject),
         )
         for subject in newest
     ]
@@ -127,42 +65,35 @@ def _of_campaign(statement: Select[Any], campaign_id: str | None) -> Select[Any]
     return statement.where(or_(*(column == campaign_id for column in columns)))
 
 
-def _decided_alone(connection: Connection, customer_id: str, last: int) -> Sequence[Row[Any]]:
-    return connection.execute(_DECIDED_ALONE, {"customer_id": customer_id, "last": last}).all()
+def _decided_alone(
+    connection: Connection, customer_id: str, campaign_id: str | None, last: int
+) -> tuple[Sequence[Row[Any]], Mapping[str, InGroup]]:
+    """Decisions that no notification about him alone led to, and for those of groups, by subject, which."""
+    most = last if campaign_id is None else _MOST_LOOKED_THROUGH
+    rows = connection.execute(_DECIDED_ALONE, {"customer_id": customer_id, "last": most}).all()
+    in_groups = groups_of(connection, rows)
+    if campaign_id is None:
+        return rows, in_groups
+    named = {subject for subject, each in in_groups.items() if _is_called(each, campaign_id)}
+    return [row for row in rows if row.subject in named][:last], in_groups
 
 
-def _sent(connection: Connection, subjects: Sequence[str]) -> defaultdict[str, list[Sent]]:
+def _is_called(in_group: InGroup, campaign_id: str) -> bool:
+    campaign = in_group.group.campaign
+    return campaign_id in (campaign.series_id, campaign.occurrence_id, in_group.group.vendor_id)
+
+
+def _sent(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Sent]]:
     by_subject: defaultdict[str, list[Sent]] = defaultdict(list)
     for row in connection.execute(_SENT, {"subjects": list(subjects)}) if subjects else ():
-        by_subject[row.subject].append(
-            Sent(
-                attempt=row.attempt,
-                sent_at=row.sent_at,
-                answered_at=row.answered_at,
-                status=row.status,
-                answer=Answer(row.outcome),
-                error=row.error,
-            )
-        )
+        by_subject[row.subject].append(sent_of(row))
     return by_subject
 
 
-def _owed(connection: Connection, subjects: Sequence[str]) -> defaultdict[str, list[Owed]]:
+def _owed(connection: Connection, subjects: Sequence[str]) -> dict[str, list[Owed]]:
     by_subject: defaultdict[str, list[Owed]] = defaultdict(list)
     for row in connection.execute(_OWED, {"subjects": list(subjects)}) if subjects else ():
-        by_subject[row.subject].append(
-            Owed(
-                obligation_id=row.id,
-                lane=row.lane,
-                state=State(row.state),
-                attempts=row.attempts,
-                run_at=row.run_at,
-                deadline_at=row.deadline_at,
-                finished_at=row.finished_at,
-                reason=row.reason,
-                last_error=row.last_error,
-            )
-        )
+        by_subject[row.subject].append(owed_of(row))
     return by_subject
 
 

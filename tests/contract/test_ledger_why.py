@@ -10,7 +10,7 @@ from clearance.ledger.due import take_overdue
 from clearance.ledger.engine import Ledger
 from clearance.ledger.notifications import NewNotification
 from clearance.ledger.obligations import Finish
-from clearance.ledger.why import Story
+from clearance.ledger.why_facts import Story
 from clearance.obligations import Done, MissedReason, Outcome, Parked, Retry, State
 from tests.fakes.clock import START
 from tests.fakes.owed import BUDGET, accept, claimed, notification

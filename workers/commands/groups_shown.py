@@ -12,22 +12,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clearance.ledger.decisions import Answer
 from clearance.ledger.group_details import Details, GroupCall, OwedStep, Revision
 from clearance.ledger.group_facts import Group, GroupState
 from clearance.ledger.group_reads import Standing
 from clearance.obligations import State
+from workers.commands.answers import MEANING_BY_ANSWER
 from workers.commands.countdown import countdown, exact, moment
 from workers.commands.listing import printable
 
 _BAR_WIDTH = 40
 _CALLS_SHOWN = 20
 _KIND_BY_API = {"v2": "send group", "v1": "campaign"}
-_MEANING_BY_ANSWER = {
-    Answer.TAKEN: "acknowledged",
-    Answer.REFUSED: "not taken",
-    Answer.UNKNOWN: "no answer came back, it may have arrived",
-}
 
 
 def shown(details: Details, now: datetime, *, with_bars: bool) -> RenderableType:
@@ -150,7 +145,7 @@ def _calls(calls: Sequence[GroupCall]) -> Iterator[RenderableType]:
 
 def _call_cells(each: GroupCall) -> Sequence[object]:
     took = f"{(each.answered_at - each.sent_at).total_seconds():.3f} s" if each.answered_at else None
-    meaning = _MEANING_BY_ANSWER[each.answer]
+    meaning = MEANING_BY_ANSWER[each.answer]
     return (
         exact(each.sent_at),
         each.revision,

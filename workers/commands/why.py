@@ -11,20 +11,22 @@ import click
 
 from clearance.clock import utc_now
 from clearance.ledger import why as ledger_why
-from clearance.ledger.decisions import Answer
-from clearance.ledger.why import Decided, Owed, Sent, Story
+from clearance.ledger.why_facts import Decided, Owed, Sent, Story
 from clearance.obligations import State
 from config import settings
 from workers import wiring
+from workers.commands.answers import MEANING_BY_ANSWER
+from workers.commands.countdown import exact, iso
 from workers.commands.customer_id import CustomerId
 from workers.commands.listing import printable
+from workers.commands.why_groups import chunk_line, group_facts, place_of, step_of
 
 Facts = dict[str, object]
 
 
 @click.command()
 @click.argument("customer", type=CustomerId())
-@click.option("--campaign", metavar="ID", help="Only this series or occurrence.")
+@click.option("--campaign", metavar="ID", help="Only this series, occurrence or send group.")
 @click.option(
     "--last", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many, the newest."
 )
@@ -48,15 +50,16 @@ def why(customer: str, campaign: str | None, last: int, as_json: bool) -> None:
 
 def facts_of(story: Story, now: datetime) -> Facts:
     """Everything that is known, for scripts. Times are ISO 8601 in UTC; what is not known is null."""
-    asked = story.asked
+    asked = story.question
     return {
         "subject": story.subject,
         "kind": asked.kind if asked else None,
         "vendor_id": asked.vendor_id if asked else None,
         "series_id": asked.series_id if asked else None,
         "occurrence_id": asked.occurrence_id if asked else None,
-        "received_at": _iso(asked.received_at) if asked else None,
-        "deadline_at": _iso(asked.deadline_at) if asked else None,
+        "received_at": iso(asked.received_at) if asked else None,
+        "deadline_at": iso(asked.deadline_at) if asked else None,
+        "group": group_facts(story.group) if story.group else None,
         "decision": _decision_facts(story.decided) if story.decided else None,
         "submissions": [_call_facts(call) for call in story.sent],
         "obligations": [_owed_facts(owed, now) for owed in story.owed],
@@ -67,49 +70,50 @@ def lines_of(story: Story, now: datetime) -> Iterator[str]:
     """The story for a person: what was asked, decided and sent, and how it ended."""
     yield _opening(story)
     if story.decided:
-        yield from _decision_lines(story)
+        yield from _decision_lines(story, story.decided)
     else:
         yield "  nothing was decided"
     for call in story.sent:
         yield "  " + _call_line(story, call)
+    if story.group:
+        yield "  " + chunk_line(story.group)
     for owed in story.owed:
-        yield "  " + _owed_line(owed, now)
+        yield "  " + (f"{step_of(owed)}: " if story.group else "") + _owed_line(owed, now)
 
 
 def _opening(story: Story) -> str:
-    asked = story.asked
+    asked = story.question
     if asked is None:
         assert story.decided is not None  # noqa: S101 - a story is told because of a question or of a decision
         return f"{_shown(story.decided.decided_at)}  {story.subject}"
     campaign = [f"series {asked.series_id}"] if asked.series_id else []
     campaign += [f"occurrence {asked.occurrence_id}"] if asked.occurrence_id else []
     named = ", ".join([asked.kind, *campaign])
-    return f"{_shown(asked.received_at)}  {named}  ({story.subject}, {asked.vendor_id})"
+    chunk = f", {place_of(story.group)}" if story.group else ""
+    return f"{_shown(asked.received_at)}  {named}  ({story.subject}, {asked.vendor_id}{chunk})"
 
 
-def _decision_lines(story: Story) -> Iterator[str]:
-    decided = story.decided
-    assert decided is not None  # noqa: S101 - the caller has looked
-    decision = decided.decision
+def _decision_lines(story: Story, decided: Decided) -> Iterator[str]:
+    decision, asked = decided.decision, story.question
     reasons = ", ".join(decision.reasons)
     answer = "approved" if decision.approved else "not approved"
     yield f"  {answer}{': ' if reasons else ''}{reasons}"
-    after = f", {_after(story.asked.received_at, decided.decided_at)}" if story.asked else ""
+    if not decision.rules_version:  # given up when its deadline was over: nothing was asked of the rules
+        yield f"  no rules decided: given up {_shown(decided.decided_at)}"
+        return
+    after = f", {_after(asked.received_at, decided.decided_at)}" if asked else ""
     policy = f"policy {decision.policy}" if decision.policy else "no policy applied"
     yield f"  decided {_shown(decided.decided_at)}{after}: {policy}, rules {decision.rules_version}"
 
 
 def _call_line(story: Story, call: Sent) -> str:
-    left = f", {_left((story.asked.deadline_at - call.sent_at).total_seconds())}" if story.asked else ""
-    line = f"sent {_shown(call.sent_at)} in attempt {call.attempt}{left}: "
+    asked = story.question
+    left = f", {_left((asked.deadline_at - call.sent_at).total_seconds())}" if asked else ""
+    maybe = "" if call.is_certain else "perhaps "
+    line = f"{maybe}sent {_shown(call.sent_at)} in attempt {call.attempt}{left}: "
     status = "" if call.status is None else f" ({call.status})"
     after = f", {_after(call.sent_at, call.answered_at)}" if call.answered_at else ""
-    meaning = {
-        Answer.TAKEN: "acknowledged",
-        Answer.REFUSED: "not taken",
-        Answer.UNKNOWN: "no answer came back, it may have arrived",
-    }[call.answer]
-    return line + meaning + status + after + (f": {call.error}" if call.error else "")
+    return line + MEANING_BY_ANSWER[call.answer] + status + after + (f": {call.error}" if call.error else "")
 
 
 def _owed_line(owed: Owed, now: datetime) -> str:
@@ -135,18 +139,19 @@ def _decision_facts(decided: Decided) -> Facts:
         "policy": decision.policy or None,
         "rules_version": decision.rules_version,
         "inputs_digest": decided.inputs_digest,
-        "decided_at": _iso(decided.decided_at),
+        "decided_at": iso(decided.decided_at),
     }
 
 
 def _call_facts(call: Sent) -> Facts:
     return {
         "attempt": call.attempt,
-        "sent_at": _iso(call.sent_at),
-        "answered_at": _iso(call.answered_at),
+        "sent_at": iso(call.sent_at),
+        "answered_at": iso(call.answered_at),
         "status": call.status,
         "outcome": call.answer.value,
         "error": call.error,
+        "is_certain": call.is_certain,
     }
 
 
@@ -158,19 +163,15 @@ def _owed_facts(owed: Owed, now: datetime) -> Facts:
         "reason": owed.reason,
         "margin_s": round(owed.margin_s(now), 3),
         "attempts": owed.attempts,
-        "run_at": _iso(owed.run_at),
-        "deadline_at": _iso(owed.deadline_at),
-        "finished_at": _iso(owed.finished_at),
+        "run_at": iso(owed.run_at),
+        "deadline_at": iso(owed.deadline_at),
+        "finished_at": iso(owed.finished_at),
         "last_error": owed.last_error,
     }
 
 
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat(timespec="milliseconds") if at else None
-
-
 def _shown(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
+    return f"{exact(at)} UTC"
 
 
 def _after(began: datetime, ended: datetime) -> str:

@@ -176,6 +176,7 @@ def test_json_is_complete(ledger: Ledger) -> None:
         "occurrence_id": "222",
         "received_at": "2026-03-02T09:00:00.000+00:00",
         "deadline_at": "2026-03-02T09:00:05.000+00:00",
+        "group": None,
         "decision": {
             "approved": False,
             "reasons": ["SELF_EXCLUDED", "MISSING:country"],
@@ -192,6 +193,7 @@ def test_json_is_complete(ledger: Ledger) -> None:
                 "status": 202,
                 "outcome": "taken",
                 "error": None,
+                "is_certain": True,
             }
         ],
         "obligations": [
