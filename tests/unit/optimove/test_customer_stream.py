@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import ijson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,6 +262,10 @@ def test_any_bytes_give_rows_or_an_error_of_ours(body: bytes) -> None:
         load(b"[" + body)
     except (VendorUnavailable, VendorRefused) as error:
         assert error.__cause__ is None  # noqa: PT017  # either end is fine
+
+
+def test_the_parser_is_the_compiled_one_whose_behaviour_is_tested_here() -> None:
+    assert ijson.backend == "yajl2_c"
 
 
 def test_two_hundred_thousand_customers_are_read_in_flat_memory() -> None:
