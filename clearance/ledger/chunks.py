@@ -5,7 +5,7 @@ is reviewed by one obligation, its decisions are written in one transaction, and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ class NewChunk:
 
     Attributes:
         hedge_after: When the guardian first looks whether a worker reviews it.
+        body: The customers as they are stored: made here, so that no transaction waits for it.
     """
 
     group_id: str
@@ -38,6 +39,11 @@ class NewChunk:
     now: datetime
     hedge_after: timedelta
     trace_id: str
+    body: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Write the body."""
+        object.__setattr__(self, "body", dump_customers(self.customers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +184,7 @@ def _add(connection: Connection, item: NewChunk) -> Added:
         "submitted_revision": None,
         "reasons": None,
         "answers": None,
-        "body": dump_customers(item.customers),
+        "body": item.body,
     }
     if connection.execute(_INSERT, row).rowcount == 0:
         return Added(is_wanted=True)

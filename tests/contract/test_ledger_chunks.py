@@ -1,6 +1,7 @@
 """A group's customers on their way through the ledger: stored once, decided once, submitted once, or missed."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -120,6 +121,18 @@ def test_a_decided_chunk_has_its_answers_and_no_body(told: Ledger) -> None:
         "b": (False, '["TOO_YOUNG", "WRONG_COUNTRY"]', 1),
         "c": (False, '["TOO_YOUNG", "WRONG_COUNTRY"]', 1),
     }
+
+
+def test_reasons_are_counted_for_those_who_are_not_approved(told: Ledger) -> None:
+    store(told, chunk(1, "a", "b"))
+    held = claim_chunk(told, 1)
+    assert held is not None
+    approved = decision("a", 1)
+    noted = replace(approved, decision=replace(approved.decision, reasons=("NO_POLICY",)))
+
+    finish_review(told, held, [noted, decision("b", 1, approved=False)])
+
+    assert chunk_rows(told)[0].reasons == '{"TOO_YOUNG":1,"WRONG_COUNTRY":1}'
 
 
 def test_a_chunk_decided_twice_keeps_what_was_decided_first(told: Ledger) -> None:
