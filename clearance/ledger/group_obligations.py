@@ -135,19 +135,27 @@ def owe_new(connection: Connection, items: Sequence[Obligation]) -> None:
 def cancel_revision(connection: Connection, group_id: str, revision: int, now: datetime) -> None:
     """Nobody submits or closes it any more; who is at it finds that its attempt does not count."""
     subject = subject_of(group_id, revision)
-    _cancel(connection, [_id(SUBMIT, subject), _id(CLOSE, subject)], now)
+    cancel(connection, [_id(SUBMIT, subject), _id(CLOSE, subject)], now)
 
 
-def cancel_generation(connection: Connection, group_id: str, generation: int, now: datetime) -> None:
-    """Nobody fetches or reviews it any more."""
-    _cancel(connection, _of_generation(connection, group_id, generation), now)
+def cancel(connection: Connection, obligation_ids: Iterable[str], now: datetime) -> None:
+    """Nobody meets these any more, as far as they were not met."""
+    for ids in portions(obligation_ids):
+        connection.execute(_CANCEL, {"ids": ids, "now": now})
+
+
+def of_generation(connection: Connection, group_id: str, generation: int) -> list[str]:
+    """To fetch it, and to review what of it is not decided."""
+    numbers = connection.execute(_SELECT_UNREVIEWED, {"group_id": group_id, "generation": generation})
+    reviews = [_id(REVIEW, subject_of(group_id, generation, number)) for number in numbers.scalars()]
+    return [_id(FETCH, subject_of(group_id, generation)), *reviews]
 
 
 def move_generation(
     connection: Connection, group_id: str, generation: int, *, now: datetime, until: datetime
 ) -> None:
     """What is left to fetch and to review is owed by `until`; what was missed meanwhile is owed again."""
-    for ids in portions(_of_generation(connection, group_id, generation)):
+    for ids in portions(of_generation(connection, group_id, generation)):
         connection.execute(_MOVE, {"ids": ids, "until": until})
         connection.execute(_OWE_AGAIN, {"ids": ids, "until": until, "now": now})
 
@@ -195,17 +203,6 @@ def _obligation(
 
 def _id(task: str, subject: str) -> ObligationId:
     return ObligationId(f"{task.removeprefix('clearance.')}:{subject}")
-
-
-def _of_generation(connection: Connection, group_id: str, generation: int) -> list[str]:
-    numbers = connection.execute(_SELECT_UNREVIEWED, {"group_id": group_id, "generation": generation})
-    reviews = [_id(REVIEW, subject_of(group_id, generation, number)) for number in numbers.scalars()]
-    return [_id(FETCH, subject_of(group_id, generation)), *reviews]
-
-
-def _cancel(connection: Connection, obligation_ids: Iterable[str], now: datetime) -> None:
-    for ids in portions(obligation_ids):
-        connection.execute(_CANCEL, {"ids": ids, "now": now})
 
 
 _IS_ONE_OF = obligations.c.id.in_(bindparam("ids", expanding=True))

@@ -130,10 +130,9 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
     # Once its deadline is over a revision has ended, whether that has been written down yet or not.
     was_open = known.state is GroupState.OPEN and known.deadline_at > item.received_at
     owed.cancel_revision(connection, known.group_id, known.revision, item.received_at)
-    if not was_open:
-        owed.cancel_generation(connection, known.group_id, known.generation, item.received_at)
-        settle_chunks(connection, known, ChunkState.MISSED)
     end_revision(connection, known, EndedAs.SUPERSEDED if was_open else EndedAs.MISSED, item.received_at)
+    if not was_open:
+        _give_up(connection, known, ChunkState.MISSED, item.received_at)
     described = _described(item)
     # The margin may have grown with what was fetched meanwhile: it is not less for another deadline.
     margin = known.deadline_at - known.submit_at if was_open else timedelta()
@@ -162,7 +161,7 @@ def _begin(connection: Connection, group: Group, item: NewHeadsUp, cause: Cause)
         end_revision(connection, group, EndedAs.MISSED, now, margin_s=-late_s)
         left = _close(group, now) if cause is Cause.MOVED else ()
         if left:
-            owed.cancel_generation(connection, group.group_id, group.generation, now)
+            owed.cancel(connection, owed.of_generation(connection, group.group_id, group.generation), now)
         owed.owe_new(connection, left)
         return replace(heard, late_s=late_s, owed=left)
     submission = owed.submit(
@@ -207,12 +206,21 @@ def _cancel(connection: Connection, known: Group, item: NewCancellation) -> Hear
         return replace(heard, is_duplicate=True)
     now = item.received_at
     owed.cancel_revision(connection, known.group_id, known.revision, now)
-    owed.cancel_generation(connection, known.group_id, known.generation, now)
-    settle_chunks(connection, known, ChunkState.CANCELLED)
     end_revision(connection, known, EndedAs.CANCELLED, now)
+    _give_up(connection, known, ChunkState.CANCELLED, now)
     cancelled = replace(known, state=GroupState.CANCELLED, told_at=item.told_at, finished_at=now)
     group_rows.write(connection, cancelled)
     return replace(heard, cause=Cause.CANCELLED)
+
+
+def _give_up(connection: Connection, group: Group, state: ChunkState, now: datetime) -> None:
+    """Nobody fetches, reviews or submits this generation any more.
+
+    Its revision was written before; then the chunks, then what is owed for them: the order of who decides a chunk.
+    """
+    left = owed.of_generation(connection, group.group_id, group.generation)
+    settle_chunks(connection, group, state)
+    owed.cancel(connection, left, now)
 
 
 def _described(item: NewHeadsUp) -> Group:

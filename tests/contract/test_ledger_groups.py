@@ -1,6 +1,7 @@
 """What the ledger makes of heads-ups: one revision for each thing that the vendor says, and what is owed for it."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from sqlalchemy import select
 
 from clearance.decisions.decision import Campaign
 from clearance.ledger import due, groups, obligations
+from clearance.ledger.chunks import ClaimedChunk
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import Cause, load_campaign
 from clearance.ledger.tables import obligations as obligation_table
@@ -27,8 +29,10 @@ from tests.contract.scheduled import (
     claim_chunk,
     claim_group,
     claimed_of,
+    decision,
     end,
     fetched,
+    finish_review,
     group_row,
     heads_up,
     hear,
@@ -376,3 +380,44 @@ def test_heads_ups_of_one_group_at_once_give_one_revision_each(ledger: Ledger) -
     for group_id in revisions:
         ended = [each.ended_as for each in revision_rows(ledger, group_id)]
         assert ended == ["superseded", "superseded", "superseded", None]
+
+
+def test_a_cancellation_and_reviews_at_once_do_not_wait_for_each_other_in_a_ring(ledger: Ledger) -> None:
+    """Each reviewer decides its chunks while the group is cancelled: decided before, or not at all."""
+    hear(ledger, heads_up())
+    numbers = range(1, 41)
+    store(ledger, *(chunk(number, *(f"{number}-{n}" for n in range(20))) for number in numbers))
+    held = [each for number in numbers if (each := claim_chunk(ledger, number))]
+    together = threading.Barrier(3)
+    ours: list[tuple[int, bool]] = []
+    errors: list[BaseException] = []
+
+    def reviewer(mine: list[ClaimedChunk]) -> None:
+        together.wait()
+        for each in mine:
+            decisions = [decision(customer.customer_id, each.number) for customer in each.customers()]
+            ours.append((each.number, finish_review(ledger, each, decisions)))
+
+    def canceller() -> None:
+        together.wait()
+        cancel(ledger, START + SECOND)
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - a thread's error is the test's
+            errors.append(error)
+
+    works = [lambda: reviewer(held[::2]), lambda: reviewer(held[1::2]), canceller]
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert errors == []
+    in_time = {number for number, is_ours in ours if is_ours}
+    assert {each.number for each in chunk_rows(ledger) if each.decided_at} == in_time
+    assert {each.state for each in chunk_rows(ledger)} == {"cancelled"}
+    states = {name: state for name, (state, _, _) in owed(ledger).items() if "review" in name}
+    assert {int(name.rsplit(":")[-1]) for name, state in states.items() if state == "done"} == in_time
