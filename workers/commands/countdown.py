@@ -26,14 +26,14 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def moment(at: datetime) -> str:
-    """To the second, for tables."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+def moment(at: datetime, now: datetime) -> str:
+    """To the second, for tables; without the day when it is today's."""
+    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def exact(at: datetime) -> str:
     """To the millisecond."""
-    return f"{moment(at)}.{at.microsecond // 1000:03}"
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
 
 
 def iso(at: datetime | None) -> str | None:

@@ -32,8 +32,8 @@ def shown(details: Details, now: datetime, *, with_bars: bool) -> RenderableType
         _progress(details.standing, with_bars=with_bars),
         *_counts(details),
         Text(),
-        _revisions(details.revisions),
-        *_calls(details.calls),
+        _revisions(details.revisions, now),
+        *_calls(details.calls, now),
         *_owed(details.owed, now),
     )
 
@@ -54,7 +54,10 @@ def standing_total(standing: Standing) -> int:
 
 def _head(group: Group, now: datetime) -> Iterator[Text]:
     campaign = group.campaign
-    yield Text(printable(f"{_KIND_BY_API[group.api]} {group.vendor_id}: {group.state}  ({group.group_id})"))
+    kind = _KIND_BY_API[group.api]
+    yield Text(
+        printable(f"{kind} {group.vendor_id}: {group.state}  ({group.group_id}, revision {group.revision})")
+    )
     parts = [f"series {campaign.series_id}"] if campaign.series_id else []
     parts += [f"occurrence {campaign.occurrence_id}"] if campaign.occurrence_id else []
     if group.order is not None:
@@ -109,22 +112,20 @@ def _counts(details: Details) -> Iterator[Text]:
         yield Text(printable(f"reasons: {reasons}"))
 
 
-def _revisions(revisions: Sequence[Revision]) -> Table:
-    columns = (
-        "revision cause received deadline submit_at ended last_call margin submitted not_decided not_sent"
-    )
-    return _table(columns.split(), map(_revision_cells, revisions))
+def _revisions(revisions: Sequence[Revision], now: datetime) -> Table:
+    # As many as 80 characters have room for: --json has every time.
+    columns = ("no.", "cause", "told", "deadline", "ended", "margin")
+    counts = ("submitted", "not decided", "not sent")
+    return _table((*columns, *counts), (_revision_cells(each, now) for each in revisions))
 
 
-def _revision_cells(each: Revision) -> Sequence[object]:
+def _revision_cells(each: Revision, now: datetime) -> Sequence[object]:
     return (
         each.revision,
         each.cause,
-        moment(each.received_at),
-        moment(each.deadline_at),
-        moment(each.submit_at),
+        moment(each.received_at, now),
+        moment(each.deadline_at, now),
         each.ended_as,
-        each.last_call_at and exact(each.last_call_at),
         None if each.margin_ms is None else f"{each.margin_ms / 1000:.3f} s",
         each.submitted,
         each.not_decided,
@@ -132,27 +133,26 @@ def _revision_cells(each: Revision) -> Sequence[object]:
     )
 
 
-def _calls(calls: Sequence[GroupCall]) -> Iterator[RenderableType]:
+def _calls(calls: Sequence[GroupCall], now: datetime) -> Iterator[RenderableType]:
     if not calls:
         yield Text("\nno calls yet")
         return
     yield Text()
-    columns = "sent revision attempt customers status outcome took error"
-    yield _table(columns.split(), map(_call_cells, calls[:_CALLS_SHOWN]))
+    columns = ("sent", "no.", "attempt", "customers", "status", "outcome", "took", "error")
+    yield _table(columns, (_call_cells(each, now) for each in calls[:_CALLS_SHOWN]))
     if len(calls) > _CALLS_SHOWN:
         yield Text(f"and {len(calls) - _CALLS_SHOWN} earlier calls: --json tells them")
 
 
-def _call_cells(each: GroupCall) -> Sequence[object]:
+def _call_cells(each: GroupCall, now: datetime) -> Sequence[object]:
     took = f"{(each.answered_at - each.sent_at).total_seconds():.3f} s" if each.answered_at else None
-    meaning = MEANING_BY_ANSWER[each.answer]
     return (
-        exact(each.sent_at),
+        moment(each.sent_at, now),
         each.revision,
         each.attempt,
         each.customers,
         each.status,
-        meaning,
+        MEANING_BY_ANSWER[each.answer],
         took,
         each.error,
     )

@@ -118,7 +118,7 @@ def _row(occurrence: Occurrence, now: datetime) -> _Facts:
         "submitted": occurrence.count(GroupState.SUBMITTED),
         "missed": occurrence.count(GroupState.MISSED),
         "cancelled": occurrence.count(GroupState.CANCELLED),
-        "last_deadline": moment(occurrence.last_deadline_at),
+        "last_deadline": moment(occurrence.last_deadline_at, now),
         "left": countdown(occurrence.last_deadline_at, now),
     }
 
@@ -151,7 +151,7 @@ def _group_row(standing: Standing, now: datetime) -> _Facts:
         "state": group.state.value,
         "template": campaign.template_name or campaign.template_id or None,
         "channel": campaign.channel_name or campaign.channel_id or None,
-        "deadline": moment(group.deadline_at),
+        "deadline": moment(group.deadline_at, now),
         "left": countdown(group.deadline_at, now),
         "fetched": group.fetched,
         "decided": standing.decided,
