@@ -103,6 +103,9 @@ def end_many(connection: Connection, items: Sequence[End]) -> list[Ending]:
 
 
 def _miss(connection: Connection, item: LeftChunk) -> int:
+    group = connection.execute(_LOCK_GROUP, {"group": item.group_id}).first()
+    if group is None or (group.revision, group.generation) != (item.revision, item.generation):
+        return 0  # the vendor said something else meanwhile: its customers may still be answered
     revision = {"group": item.group_id, "of_revision": item.revision}
     # The revision first, then the chunk: the order in which calls are noted, too.
     connection.execute(_LOCK_REVISION, revision)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, select, update
 
-from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group
+from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group, GroupState
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.tables import chunks, group_revisions
 
@@ -43,6 +43,17 @@ def end_revision(
     return connection.execute(_END, asked | {"margin": margin_ms}).rowcount == 1
 
 
+def has_ended(connection: Connection, group: Group, now: datetime) -> bool:
+    """Whether the revision that the group is at has ended, be it written down yet or not.
+
+    By whichever clock: who has begun to give its chunks up has found the deadline over.
+    """
+    if group.state is not GroupState.OPEN or group.deadline_at <= now:
+        return True
+    asked = {"group": group.group_id, "of_generation": group.generation}
+    return connection.execute(_SELECT_MISSED, asked).first() is not None
+
+
 def settle_chunks(connection: Connection, group: Group, state: ChunkState) -> None:
     """Of chunks that nobody will work on any more, forget what the vendor said. Missed ones are counted."""
     asked = {"group": group.group_id, "of_generation": group.generation, "of_revision": group.revision}
@@ -69,6 +80,15 @@ _END = (
         ended_at=bindparam("now"),
         margin_ms=func.coalesce(group_revisions.c.margin_ms, bindparam("margin", type_=BigInteger)),
     )
+)
+_SELECT_MISSED = (
+    select(chunks.c.number)
+    .where(
+        chunks.c.group_id == bindparam("group"),
+        chunks.c.generation == bindparam("of_generation"),
+        chunks.c.state == ChunkState.MISSED.value,
+    )
+    .limit(1)
 )
 _LEFT = (
     chunks.c.group_id == bindparam("group"),

@@ -16,7 +16,7 @@ from clearance.ledger import group_obligations as owed
 from clearance.ledger import group_rows
 from clearance.ledger.group_described import cancelled_group, described_group
 from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group, GroupState
-from clearance.ledger.group_revisions import add_revision, end_revision, settle_chunks
+from clearance.ledger.group_revisions import add_revision, end_revision, has_ended, settle_chunks
 from clearance.obligations import Obligation
 from clearance.optimove.heads_up import Api, HeadsUp
 from clearance.schedule import Schedule
@@ -127,8 +127,7 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
     if told.deadline_at == known.deadline_at and not is_cancelled:
         group_rows.tell(connection, known, told.told_at)
         return Heard(group_id=known.group_id, revision=known.revision, is_duplicate=True)
-    # Once its deadline is over a revision has ended, whether that has been written down yet or not.
-    was_open = known.state is GroupState.OPEN and known.deadline_at > item.received_at
+    was_open = not has_ended(connection, known, item.received_at)
     owed.cancel_revision(connection, known.group_id, known.revision, item.received_at)
     end_revision(connection, known, EndedAs.SUPERSEDED if was_open else EndedAs.MISSED, item.received_at)
     if not was_open:

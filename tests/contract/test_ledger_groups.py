@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from clearance.decisions.decision import Campaign
-from clearance.ledger import due, groups, obligations
+from clearance.ledger import closing, due, groups, obligations
 from clearance.ledger.chunks import ClaimedChunk
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import Cause, load_campaign
@@ -273,6 +273,29 @@ def test_a_deadline_that_was_over_before_its_books_were_closed_is_missed_and_com
     assert (former.ended_as, former.not_decided, former.not_sent) == ("missed", 2, 1)
     assert {(each.state, each.body) for each in chunk_rows(ledger)} == {("missed", None)}
     assert claim_chunk(ledger, 1, now=DEADLINE + SECOND) is None
+
+
+def test_who_closes_a_revision_that_was_moved_gives_nothing_up(ledger: Ledger) -> None:
+    hear(ledger, heads_up())
+    store(ledger, chunk(1, "a"))
+    hear(ledger, heads_up(LATER, told_at=START + SECOND))
+
+    assert miss_what_is_left(ledger, 1, DEADLINE) == [0]
+
+    assert chunk_rows(ledger)[0].state == "fetched"
+
+
+def test_a_deadline_that_another_clock_found_over_is_over(ledger: Ledger) -> None:
+    """One host has begun to close; a door's clock is behind, and it hears of another deadline."""
+    hear(ledger, heads_up())
+    store(ledger, chunk(1, "a"), chunk(2, "b"))
+    left = closing.LeftChunk(group_id=G, revision=1, generation=1, number=1, now=DEADLINE)
+    assert write(ledger, closing.miss_many, [left]) == [1]
+
+    (heard,) = hear(ledger, heads_up(LATER, told_at=DEADLINE - 0.1 * SECOND))
+
+    assert heard.cause is Cause.AGAIN
+    assert revision_rows(ledger)[0].not_decided == 2
 
 
 def test_what_was_missed_between_the_hard_stop_and_a_later_deadline_is_owed_again(ledger: Ledger) -> None:
