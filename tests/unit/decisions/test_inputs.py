@@ -42,7 +42,7 @@ def test_what_was_written_is_read_back(
 
 
 @given(CAMPAIGNS, CUSTOMERS, ANSWERS)
-def test_the_bytes_are_those_of_json_with_sorted_keys(
+def test_the_bytes_are_json_with_sorted_keys_and_no_white_space(
     campaign: Campaign, customer: Customer, answers: dict[str, Verdict]
 ) -> None:
     held = {
@@ -52,8 +52,21 @@ def test_the_bytes_are_those_of_json_with_sorted_keys(
         "version": 1,
     }
 
-    expected = json.dumps(held, sort_keys=True, separators=(",", ":")).encode()
-    assert inputs_of(campaign, customer, answers) == expected
+    written = json.loads(inputs_of(campaign, customer, answers))
+    assert written == json.loads(json.dumps(held))
+    assert json.dumps(written) == json.dumps(written, sort_keys=True)
+
+
+def test_the_bytes_stay_as_they_are_from_release_to_release() -> None:
+    customer = replace(CUSTOMER, attributes={"name": "Ä", "age": 30, "rate": 0.5}, promo_codes=("P",))
+
+    assert inputs_of(CAMPAIGN, customer, {"a": Verdict(approved=False, reasons=("NO",))}).decode() == (
+        '{"answers":{"a":{"approved":false,"reasons":["NO"]}},"campaign":{"action_id":"","brand_id":"",'
+        '"channel_id":"","channel_name":"","is_control":false,"lane":"triggered","occurrence_id":"",'
+        '"send_group_id":"","series_id":"","tags":["bonus"],"template_id":"","template_name":"",'
+        '"trigger_name":""},"customer":{"attributes":{"age":30,"name":"Ä","rate":0.5},"customer_id":"C1",'
+        '"is_hashed":false,"is_visitor":false,"promo_codes":["P"]},"version":1}'
+    )
 
 
 @given(CUSTOMERS, ANSWERS)
