@@ -212,7 +212,7 @@ def test_an_occurrence_is_all_its_groups_in_their_order(ledger: Ledger) -> None:
 
 def test_an_occurrence_is_what_was_said_of_it_last(ledger: Ledger) -> None:
     hear(ledger, "g1", vendor_id="1", total_groups=4, at=START + SECOND)
-    hear(ledger, "g2", vendor_id="2", total_groups=3, at=START)
+    hear(ledger, "g2", vendor_id="2", total_groups=3, at=START, deadline_at=DEADLINE + MINUTE)
 
     (occurrence,) = _occurrences(ledger)
 

@@ -154,6 +154,21 @@ def test_a_group_that_came_again_is_a_story_for_each_time_he_was_decided(ledger:
     assert (len(second.sent), len(first.sent)) == (0, 1)
 
 
+def test_what_was_not_submitted_is_told_with_the_deadline_that_it_missed(ledger: Ledger) -> None:
+    hear(ledger)
+    work = Work(ledger=ledger)
+    work.fetch(["C1"])
+    work.miss(1)
+    work.end(at=DEADLINE + SECOND, is_over=True)
+    hear(ledger, deadline_at=DEADLINE + 60 * MINUTE, at=DEADLINE + MINUTE)
+
+    (story,) = _stories(ledger)
+
+    assert story.group is not None
+    assert (story.group.deadline_at, story.group.ended_as) == (DEADLINE, EndedAs.MISSED)
+    assert [owed.obligation_id for owed in story.owed] == ["groups.review:g1:1:1", "groups.submit:g1:1"]
+
+
 def test_groups_and_questions_about_him_alone_are_told_together_newest_first(ledger: Ledger) -> None:
     accept(ledger, notification("a", now=START + 2 * MINUTE), notification("b", now=START))
     submitted_group(ledger)  # decided a minute after the start
