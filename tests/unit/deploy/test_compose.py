@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
 from config.queues import LANE_QUEUES
+from workers.wiring import LANES_THAT_DECIDE
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +28,15 @@ def test_every_lane_has_a_service_that_is_given_longer_than_its_longest_task(
         service = services[f"worker-{lane.lane}"]
         assert service["command"] == ["worker", lane.lane]
         assert int(service["stop_grace_period"].removesuffix("s")) > lane.stop_grace_s
+
+
+def test_every_lane_that_decides_reads_the_rules_from_a_directory_that_it_cannot_write(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    for lane in LANES_THAT_DECIDE:
+        service = services[f"worker-{lane}"]
+        path = PurePosixPath(service["environment"]["CLEARANCE_RULES_PATH"])
+        assert any(volume.endswith(f":{path.parent}:ro") for volume in service["volumes"]), lane
 
 
 def test_there_are_two_guardians(services: dict[str, dict[str, Any]]) -> None:
