@@ -33,7 +33,9 @@ def show_all(columns: Sequence[str], rows: Iterable[Row], as_json: bool) -> None
 
 def printable(text: str) -> str:
     """The text with a mark in place of each character that a terminal might obey."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
