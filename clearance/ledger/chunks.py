@@ -123,7 +123,7 @@ def claim_many(
     keys = {claimed.subject: _key_of(claimed.subject) for claimed in claims if claimed}
     row_by_key = _read(connection, list(keys.values()))
     return [
-        _claimed(claimed, keys[claimed.subject], row_by_key.get(keys[claimed.subject])) if claimed else None
+        _claimed(claimed, keys[claimed.subject], row_by_key[keys[claimed.subject]]) if claimed else None
         for claimed in claims
     ]
 
@@ -133,16 +133,9 @@ def decided_many(connection: Connection, items: Sequence[DecidedChunk]) -> list[
 
     The body of a chunk that is decided is dropped with it: nothing will read it again.
     """
-    for item in sorted(items, key=lambda item: (item.group_id, item.generation, item.number)):
+    for item in sorted(items, key=_key):
         if isinstance(item.finish.outcome, Done) and item.decisions:
-            decide(
-                connection,
-                item.group_id,
-                item.generation,
-                item.number,
-                item.decisions,
-                now=item.finish.now,
-            )
+            decide(connection, *_key(item), item.decisions, now=item.finish.now)
     return obligations.finish_many(connection, [item.finish for item in items])
 
 
@@ -172,18 +165,12 @@ def _add(connection: Connection, item: NewChunk) -> Added:
     until = connection.execute(_LOCK_GROUP, group_key).scalar()
     if until is None:
         return Added(is_wanted=False)
-    row = {
+    row = dict.fromkeys(chunks.c.keys()) | {
         "group_id": item.group_id,
         "generation": item.generation,
         "number": item.number,
         "customers": len(item.customers),
         "state": ChunkState.FETCHED,
-        "approved": None,
-        "decided_at": None,
-        "submitted_at": None,
-        "submitted_revision": None,
-        "reasons": None,
-        "answers": None,
         "body": item.body,
     }
     if connection.execute(_INSERT, row).rowcount == 0:
@@ -202,6 +189,10 @@ def _add(connection: Connection, item: NewChunk) -> Added:
     return Added(is_wanted=True, is_new=True, review=review)
 
 
+def _key(item: DecidedChunk) -> _Key:
+    return item.group_id, item.generation, item.number
+
+
 def _key_of(subject: str) -> _Key:
     group_id, (generation, number) = owed.numbers_of(subject)
     return group_id, generation, number
@@ -211,15 +202,11 @@ def _read(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, Row[Any]]:
     found: dict[_Key, Row[Any]] = {}
     for group_id, generation, number in keys:
         asked = {"the_group": group_id, "of_generation": generation, "the_number": number}
-        row = connection.execute(_SELECT, asked).first()
-        if row is not None:
-            found[group_id, generation, number] = row
+        found[group_id, generation, number] = connection.execute(_SELECT, asked).one()
     return found
 
 
-def _claimed(claimed: Claimed, key: _Key, row: Row[Any] | None) -> ClaimedChunk:
-    if row is None:
-        raise LookupError("an obligation to review has no chunk")
+def _claimed(claimed: Claimed, key: _Key, row: Row[Any]) -> ClaimedChunk:
     return ClaimedChunk(
         claimed=claimed,
         group_id=key[0],
@@ -230,10 +217,9 @@ def _claimed(claimed: Claimed, key: _Key, row: Row[Any] | None) -> ClaimedChunk:
     )
 
 
-_IS_IT = (
+_OF_GENERATION = (
     chunks.c.group_id == bindparam("the_group"),
     chunks.c.generation == bindparam("of_generation"),
-    chunks.c.number == bindparam("the_number"),
 )
 _LOCK_GROUP = (
     select(groups.c.hard_stop_at)
@@ -251,15 +237,13 @@ _COUNT = (
     .values(fetched=groups.c.fetched + bindparam("more"), chunk_count=groups.c.chunk_count + 1)
 )
 _SELECT = (
-    select(chunks.c.body, groups.c.campaign).join(groups, groups.c.id == chunks.c.group_id).where(*_IS_IT)
+    select(chunks.c.body, groups.c.campaign)
+    .join(groups, groups.c.id == chunks.c.group_id)
+    .where(*_OF_GENERATION, chunks.c.number == bindparam("the_number"))
 )
 _SELECT_STORED = (
     select(chunks.c.number, chunks.c.customers, chunks.c.body, chunks.c.answers)
-    .where(
-        chunks.c.group_id == bindparam("the_group"),
-        chunks.c.generation == bindparam("of_generation"),
-        chunks.c.number > bindparam("after"),
-    )
+    .where(*_OF_GENERATION, chunks.c.number > bindparam("after"))
     .order_by(chunks.c.number)
     .limit(_STORED_AT_ONCE)
 )

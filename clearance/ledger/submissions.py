@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from clearance.ledger.chunk_bodies import Answers, load_answers
 from clearance.ledger.decisions import Answer, NewApproval, record_approvals
-from clearance.ledger.group_facts import ChunkState, EndedAs, Group, GroupState, group_of
+from clearance.ledger.group_facts import ChunkState, Group, GroupState, group_of
+from clearance.ledger.late_answers import correct_end
 from clearance.ledger.tables import chunks, group_revisions, groups
 
 
@@ -153,8 +154,7 @@ def _submit(connection: Connection, item: Call) -> int:
     if customers:
         connection.execute(_ADD_SUBMITTED, asked | {"more": customers, "less": missed})
     if missed:
-        connection.execute(_TURN_REVISION, asked)
-        connection.execute(_TURN_GROUP, asked)
+        correct_end(connection, item.group_id, item.revision)
     return customers
 
 
@@ -241,25 +241,4 @@ _ADD_SUBMITTED = (
         submitted=group_revisions.c.submitted + bindparam("more"),
         not_sent=group_revisions.c.not_sent - bindparam("less"),
     )
-)
-_TURN_REVISION = (
-    update(group_revisions)
-    .where(
-        *_IS_REVISION,
-        group_revisions.c.ended_as == EndedAs.MISSED.value,
-        group_revisions.c.not_decided == 0,
-        group_revisions.c.not_sent == 0,
-        exists().where(groups.c.id == bindparam("group"), groups.c.fetched_at.is_not(None)),
-    )
-    .values(ended_as=EndedAs.SUBMITTED.value)
-)
-_TURN_GROUP = (
-    update(groups)
-    .where(
-        groups.c.id == bindparam("group"),
-        groups.c.revision == bindparam("of_revision"),
-        groups.c.state == GroupState.MISSED.value,
-        exists().where(*_IS_REVISION, group_revisions.c.ended_as == EndedAs.SUBMITTED.value),
-    )
-    .values(state=GroupState.SUBMITTED.value)
 )
