@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clearance.clock import Clock
-from clearance.errors import VendorThrottled
+from clearance.errors import RetryLater, VendorThrottled
 from clearance.limits.cooldown import CoolDown
 from clearance.limits.rate import RateLimit, Urgency, take_in_time
 from clearance.optimove.http import VENDOR
@@ -18,6 +18,10 @@ _PAUSE_AFTER_429_S = 1.0
 # Everybody waits for the same end of a cool-down.
 _JITTER_S = 0.2
 _LONGEST_PAUSE_S = 1.0
+
+
+class NoTurn(RetryLater):
+    """The limit or the cool-down leaves no turn in time. The vendor was not called, and has not said 429 to us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +39,25 @@ class Calling:
         """Return when a call may be made; it is counted.
 
         Raises:
-            VendorThrottled: There is no turn before `until`.
+            NoTurn: There is none before `until`.
         """
-        while (wait_s := self.cooldown.remaining_s()) > 0:
-            if wait_s >= (until - self.clock()).total_seconds():
-                raise VendorThrottled(VENDOR, retry_after_s=wait_s)
-            self.pause(min(wait_s, _LONGEST_PAUSE_S) + self.jitter() * _JITTER_S)
+        self._wait_for_quiet(until)
         if not take_in_time(
             self.limit, Urgency.ORDINARY, until=until, clock=self.clock, pause=self.pause, jitter=self.jitter
         ):
-            raise VendorThrottled(VENDOR)
+            raise NoTurn(f"{VENDOR}: no turn within the rate limit before it is too late")
+        if self.cooldown.remaining_s() > 0:
+            # Somebody heard 429 while we waited. The turn stays counted: that errs on the vendor's side.
+            self._wait_for_quiet(until)
 
     def throttled(self, error: VendorThrottled) -> None:
         """The vendor has said 429: the whole fleet holds back."""
         self.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
         self.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
+
+    def _wait_for_quiet(self, until: datetime) -> None:
+        while (wait_s := self.cooldown.remaining_s()) > 0:
+            left_s = (until - self.clock()).total_seconds()
+            if wait_s >= left_s:
+                raise NoTurn(f"{VENDOR}: cools down until it is too late", retry_after_s=wait_s)
+            self.pause(min(wait_s + self.jitter() * min(_JITTER_S, left_s - wait_s), _LONGEST_PAUSE_S))

@@ -11,11 +11,13 @@ from typing import ClassVar
 
 import structlog
 
-from clearance.ledger import closing, group_work
+from clearance.errors import LedgerUnavailable
+from clearance.ledger import closing, endings, group_work
 from clearance.ledger.closing import Ended, LeftChunk
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_work import ClaimedGroup
 from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
+from clearance.ledger.unconfirmed import unconfirmed
 from clearance.obligations import Claimed
 from clearance.telemetry import Metrics
 from tasks.base import ObligationTask, Services
@@ -23,6 +25,7 @@ from tasks.base import ObligationTask, Services
 log = structlog.get_logger()
 
 _CHUNKS_AT_ONCE = 50
+_LEDGER_PAUSE_S = 0.2
 
 
 @dataclass(slots=True)
@@ -86,20 +89,47 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
                 )
                 services.commits.submit(closing.miss_many, chunk).result()
         end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=True)
-        ended = services.commits.submit(closing.end_many, end).result().ended
+        end_and_tell(services, services.ledger, end)
+
+
+def end_and_tell(services: Services, ledger: Ledger, end: closing.End) -> None:
+    """End the revision, if it can end, and tell how: once, also when the commit that ended it was not confirmed.
+
+    Waits for a ledger that is away: nobody else would tell.
+    """
+    is_unsure = False
+    while True:
+        try:
+            ended = services.commits.submit(closing.end_many, end).result().ended
+            with ledger.read() as connection:
+                if ended is None and is_unsure:
+                    ended = endings.ended_by(connection, end)
+                if ended is not None:
+                    sent = unconfirmed(connection, end.group_id, ended.group.generation)
+        except LedgerUnavailable as error:
+            is_unsure = True
+            log.warning("group.end_not_recorded_yet", group=end.group_id, error=str(error))
+            services.pause(_LEDGER_PAUSE_S * (0.5 + services.jitter()))
+            continue
         if ended is not None:
-            tell_ended(services.metrics, ended)
+            tell_ended(services.metrics, ended, unconfirmed=sent)
+        return
 
 
-def tell_ended(metrics: Metrics, ended: Ended) -> None:
-    """Count and log how a revision ended: its margin, and whom it missed."""
+def tell_ended(metrics: Metrics, ended: Ended, *, unconfirmed: int = 0) -> None:
+    """Count and log how a revision ended: its margin, and whom it missed, by what was really the case.
+
+    `unconfirmed` are those of the customers not sent who were sent after all, in a call that was never answered.
+    """
     api, group = ended.group.api, ended.group
     metrics.count("groups_ended_total", api=api, outcome=ended.ended_as.value)
     if ended.margin_s is not None:
         metrics.observe("group_margin_seconds", ended.margin_s, api=api)
+    unconfirmed = min(unconfirmed, ended.not_sent)
     missed = {
         "NOT_DECIDED_IN_TIME": ended.not_decided,
-        "NOT_SENT_IN_TIME": ended.not_sent,
+        "NOT_SENT_IN_TIME": ended.not_sent - unconfirmed,
+        "SENT_UNCONFIRMED": unconfirmed,
         "NOT_FETCHED_IN_TIME": ended.not_fetched,
     }
     for reason, customers in missed.items():

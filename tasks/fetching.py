@@ -7,27 +7,31 @@ customer seen.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
 
 import structlog
 
 from clearance.decisions.decision import Campaign, Customer
-from clearance.errors import VendorThrottled
-from clearance.ledger import chunks, group_work
-from clearance.ledger.chunks import NewChunk
+from clearance.errors import DeadlinePassed, LedgerUnavailable, RetryLater, VendorThrottled
+from clearance.ledger import chunks, group_work, submissions
+from clearance.ledger.chunks import Added, NewChunk
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import Group, GroupState
 from clearance.ledger.group_work import ClaimedGroup, Fetched
-from clearance.ledger.obligations import ClaimRequest, Finish
-from clearance.obligations import Claimed
+from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
+from clearance.obligations import Claimed, MissedReason
 from clearance.optimove.customer_stream import MalformedRow
 from clearance.schedule import Schedule
 from tasks.base import ObligationTask, Services
 from tasks.calling import Calling
 
 log = structlog.get_logger()
+
+# Of rows that cannot be read so many are logged one by one; all are counted.
+_LOGGED_ROWS = 10
 
 
 class FetchesCustomers(Protocol):
@@ -58,13 +62,21 @@ class Plans(Protocol):
         """The schedule for so many customers."""
 
 
+class StoredByAnother(RetryLater):
+    """Another worker stores the same customers: what it has is looked up before going on."""
+
+
 @dataclass(slots=True)
 class FetchAttempt:
-    """One run: the obligation and its group, and how many were stored and seen malformed."""
+    """One run: the obligation and its group, and how many were stored and seen malformed.
+
+    `is_complete`: every customer is stored, and nobody has taken the group back.
+    """
 
     held: ClaimedGroup
-    stored: int = 0
-    malformed: int = 0
+    stored: int = field(default=0, init=False)
+    malformed: int = field(default=0, init=False)
+    is_complete: bool = field(default=False, init=False)
     is_unconfirmed: bool = field(default=False, init=False)
 
     @property
@@ -100,23 +112,21 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
 
     def finish(self, ends: Sequence[tuple[FetchAttempt, Finish]]) -> list[bool]:
         """The outcome; when all is stored, the group is known to be complete and its schedule is made anew."""
-        services = self.services
-        asked = []
-        for attempt, finish in ends:
-            group = attempt.held.group
-            asked.append(
-                services.commits.submit(
-                    group_work.fetched_many,
-                    Fetched(
-                        finish=finish,
-                        group_id=group.group_id,
-                        generation=attempt.held.number,
-                        submit_at=services.plan(group.deadline_at, attempt.stored).submit_at,
-                        eta_window=services.eta_window,
-                    ),
-                )
-            )
+        asked = [self._finish(attempt, finish) for attempt, finish in ends]
         return [future.result() for future in asked]
+
+    def _finish(self, attempt: FetchAttempt, finish: Finish) -> "Future[bool]":
+        services, group = self.services, attempt.held.group
+        if not attempt.is_complete:
+            return services.commits.submit(finish_many, finish)
+        fetched = Fetched(
+            finish=finish,
+            group_id=group.group_id,
+            generation=attempt.held.number,
+            submit_at=services.plan(group.deadline_at, attempt.stored).submit_at,
+            eta_window=services.eta_window,
+        )
+        return services.commits.submit(group_work.fetched_many, fetched)
 
     def last_moment(self, deadline_at: datetime) -> datetime:
         """A customer who comes after the hard stop is not answered any more."""
@@ -124,9 +134,23 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
 
     def work(self, held: FetchAttempt) -> None:
         """Read the stream to its end."""
+        try:
+            held.is_complete = self._fetch(held)
+        finally:
+            # Its deadline may have moved meanwhile: by the new one it is seen whether there is time to repeat this.
+            self._look_again(held)
+        if held.is_complete:
+            self._tell(held.held.group, held)
+        elif self.services.clock() >= held.claimed.deadline_at:
+            raise _too_late(held, self.services.clock())
+        else:
+            log.info("group.fetch_not_wanted", group=held.held.group.group_id, generation=held.held.number)
+
+    def _fetch(self, held: FetchAttempt) -> bool:
+        """Whether every customer is stored; not if nobody wants the generation any more."""
         services, group = self.services, held.held.group
         if group.state is not GroupState.OPEN or group.generation != held.held.number:
-            return
+            return False
         with services.ledger.read() as connection:
             known = chunks.stored(connection, group.group_id, group.generation)
         held.stored, number = known.customers, known.last_number
@@ -134,10 +158,20 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         for portion in _portions(fresh, services.chunk_customers):
             number += 1
             if not self._store(group, number, portion):
-                log.info("group.fetch_not_wanted", group=group.group_id, generation=group.generation)
-                return
+                return False
             held.stored += len(portion)
-        self._tell(group, held)
+        return True
+
+    def _look_again(self, held: FetchAttempt) -> None:
+        group = held.held.group
+        try:
+            with self.services.ledger.read() as connection:
+                now = submissions.progress(connection, group.group_id)
+        except LedgerUnavailable:
+            return
+        if now is not None and now.group.generation == held.held.number:
+            claimed = replace(held.claimed, deadline_at=now.group.hard_stop_at)
+            held.held = replace(held.held, claimed=claimed, group=now.group)
 
     def _rows(self, group: Group) -> Iterator[Customer | MalformedRow]:
         services = self.services
@@ -160,8 +194,8 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         for row in rows:
             if isinstance(row, MalformedRow):
                 held.malformed += 1
-                self.services.metrics.count("group_rows_malformed_total")
-                log.error("group.row_malformed", position=row.position, problem=row.problem)
+                if held.malformed <= _LOGGED_ROWS:
+                    log.error("group.row_malformed", position=row.position, problem=row.problem)
                 continue
             key = chunks.seen_key(row.customer_id)
             if key not in seen:
@@ -179,15 +213,26 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
             hedge_after=services.hedge_after,
             trace_id=group.trace_id,
         )
-        return services.commits.submit(chunks.add_many, chunk).result().is_wanted
+        added: Added = services.commits.submit(chunks.add_many, chunk).result()
+        if added.is_wanted and not added.is_new:
+            raise StoredByAnother("another worker has stored a chunk of this number")
+        return added.is_wanted
 
     def _tell(self, group: Group, held: FetchAttempt) -> None:
+        if held.malformed:
+            # Here, not row by row: a fetch that is repeated sees them again.
+            self.services.metrics.count("group_rows_malformed_total", held.malformed)
         told = group.expected_customers
         found = held.stored + held.malformed
         log.info("group.fetched", group=group.group_id, customers=held.stored, malformed=held.malformed)
         if told is not None and told != found:
             self.services.metrics.count("group_counts_differ_total", api=group.api)
             log.error("group.count_differs", group=group.group_id, told=told, fetched=found)
+
+
+def _too_late(held: FetchAttempt, now: datetime) -> DeadlinePassed:
+    margin_s = (held.claimed.deadline_at - now).total_seconds()
+    return DeadlinePassed(MissedReason.NO_TIME_LEFT, margin_s=margin_s)
 
 
 def _portions(customers: Iterable[Customer], size: int) -> Iterator[list[Customer]]:

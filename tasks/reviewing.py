@@ -5,7 +5,7 @@ the end of the obligation. A check that could not answer is asked again later, a
 `on_error` counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 # Of the time between fetch and hard stop, this much is for asking again; the rest is for what comes after.
 _ASK_AGAIN_FOR = 2 / 3
-# The longest that the checks of one chunk may take in one attempt.
+# The longest that the checks of one chunk may take in one attempt; and never more than half of what is left, because
+# what is decided must be sent, too.
 _LONGEST_ASK = timedelta(seconds=60)
 
 
@@ -41,6 +42,7 @@ class ReviewAttempt:
 
     held: ClaimedChunk
     decisions: Sequence[NewDecision] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
     is_unconfirmed: bool = field(default=False, init=False)
 
     @property
@@ -83,7 +85,11 @@ class ReviewChunk(ObligationTask[ReviewAttempt, ReviewServices]):
             )
             for attempt, finish in ends
         ]
-        return [future.result() for future in asked]
+        are_ours = [future.result() for future in asked]
+        for (attempt, _), is_ours in zip(ends, are_ours, strict=True):
+            if is_ours and attempt.decisions:
+                self._tell(attempt)
+        return are_ours
 
     def last_moment(self, deadline_at: datetime) -> datetime:
         """What is decided after the hard stop is not sent."""
@@ -99,7 +105,7 @@ class ReviewChunk(ObligationTask[ReviewAttempt, ReviewServices]):
         judged = judge.judge(
             chunk.campaign,
             customers,
-            ends_at=min(held.claimed.deadline_at, now + _LONGEST_ASK),
+            ends_at=now + min(_LONGEST_ASK, (held.claimed.deadline_at - now) / 2),
             occasion=chunk.decision_subject,
         )
         if _may_ask_again(held.claimed, services.clock()) and any(map(_is_unanswered, judged)):
@@ -109,12 +115,17 @@ class ReviewChunk(ObligationTask[ReviewAttempt, ReviewServices]):
             self._decision(chunk, customer, each, is_kept, decided_at)
             for customer, each in zip(customers, judged, strict=True)
         ]
-        approved = sum(each.decision.approved for each in judged)
-        services.metrics.count("decisions_total", approved, lane=self.lane, answer="approved")
-        services.metrics.count("decisions_total", len(judged) - approved, lane=self.lane, answer="rejected")
-        for reason, count in _reasons(judged).items():
-            services.metrics.count("decision_reasons_total", count, lane=self.lane, reason=reason)
-        log.info("chunk.decided", customers=len(judged), approved=approved)
+        held.reasons = _reasons(judged)
+
+    def _tell(self, held: ReviewAttempt) -> None:
+        """Once they are recorded, and under our claim: what is decided twice is counted once."""
+        metrics, decisions = self.services.metrics, held.decisions
+        approved = sum(each.decision.approved for each in decisions)
+        metrics.count("decisions_total", approved, lane=self.lane, answer="approved")
+        metrics.count("decisions_total", len(decisions) - approved, lane=self.lane, answer="rejected")
+        for reason, count in held.reasons.items():
+            metrics.count("decision_reasons_total", count, lane=self.lane, reason=reason)
+        log.info("chunk.decided", chunk=held.held.number, customers=len(decisions), approved=approved)
 
     def _decision(
         self, chunk: ClaimedChunk, customer: Customer, judged: Judged, is_kept: bool, decided_at: datetime

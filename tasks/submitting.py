@@ -3,32 +3,40 @@
 In: an obligation whose subject is a group and its revision. Out: calls, each recorded with the chunks that it carried.
 What is decided goes at once; what is decided later follows; after the hard stop nothing is sent. A revision that is not
 the current one any more sends nothing. A call whose outcome is unknown is made again while there is time: an approval
-states an answer, so a repeat changes nothing.
+states an answer, so a repeat changes nothing. While the ledger is away the obligation is held and waits here: one that
+was given back might come up too late.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import structlog
 
-from clearance.errors import ClearanceError, DeadlinePassed, RetryLater, VendorThrottled, VendorUnavailable
+from clearance.errors import (
+    ClearanceError,
+    DeadlinePassed,
+    LedgerUnavailable,
+    RetryLater,
+    VendorThrottled,
+    VendorUnavailable,
+)
 from clearance.identifiers import new_id
 from clearance.ledger import closing, group_work, submissions
 from clearance.ledger.chunk_bodies import Answers
 from clearance.ledger.decisions import Answer, NewApproval
-from clearance.ledger.earlier_answers import submitted_answers
 from clearance.ledger.engine import Ledger
-from clearance.ledger.group_facts import Group
 from clearance.ledger.group_work import ClaimedGroup
 from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
-from clearance.ledger.submissions import Call, DecidedChunks
+from clearance.ledger.submissions import DecidedChunks
+from clearance.ledger.unconfirmed import unconfirmed
 from clearance.obligations import Claimed, MissedReason
 from clearance.optimove.http import VENDOR
+from tasks.answers import TakesAnswers, record, tell, to_be_told
 from tasks.base import ObligationTask, Services
-from tasks.calling import Calling
-from tasks.closing import tell_ended
+from tasks.calling import Calling, NoTurn
+from tasks.closing import end_and_tell
 
 log = structlog.get_logger()
 
@@ -36,37 +44,28 @@ log = structlog.get_logger()
 _LOOK_EVERY_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-
-
-class SubmissionCall(Protocol):
-    """The answer to a submission, as far as it is read here."""
-
-    @property
-    def status(self) -> int:
-        """The vendor's HTTP status, 2xx."""
-
-
-class TakesAnswers(Protocol):
-    """Where answers go: `clearance.optimove.scheduled_calls.ScheduledCalls`, or a fake."""
-
-    def submit_v2(
-        self, group_id: str, answers: Sequence[tuple[str, bool]], *, timeout_s: float | None = None
-    ) -> SubmissionCall:
-        """Who of a send group is approved, and who is not."""
-
-    def submit_v1(
-        self, campaign_id: str, approved: Sequence[str], at: datetime, *, timeout_s: float | None = None
-    ) -> SubmissionCall:
-        """Who of a campaign is approved."""
+# Near the hard stop the pauses grow shorter, down to this.
+_SHORTEST_PAUSE_S = 0.1
+_MOST_DOUBLINGS = 10
 
 
 @dataclass(slots=True)
 class SubmitAttempt:
-    """One run: the obligation and its group; `failures` are those in a row."""
+    """One run: the obligation and its group.
+
+    `failures` are those in a row, `last_error` is the last of them. `sent` are the chunks that were sent in calls of
+    this run and have not been confirmed.
+    """
 
     held: ClaimedGroup
     failures: int = field(default=0, init=False)
-    is_unconfirmed: bool = field(default=False, init=False)
+    last_error: str = field(default="", init=False)
+    sent: set[int] = field(default_factory=set, init=False)
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """See `tasks.base.Attempt`; what an earlier run has sent is looked up when it matters."""
+        return bool(self.sent)
 
     @property
     def claimed(self) -> Claimed:
@@ -108,85 +107,87 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
 
     def work(self, held: SubmitAttempt) -> None:
         """Send what is decided, until all is, the time is over, or the vendor says something else."""
-        services, group, revision = self.services, held.held.group, held.held.number
-        while True:
-            if services.clock() >= held.claimed.deadline_at:
-                raise self._too_late(held)
-            with services.ledger.read() as connection:
-                decided = submissions.next_decided(
-                    connection, group.group_id, revision, services.customers_per_call
-                )
-            if decided is None:
-                log.info("group.not_current", group=group.group_id, revision=revision)
-                return
-            if decided.numbers:
-                self._send(held, decided)
-            elif self._has_ended(group, revision):
-                return
-            else:
-                services.pause(_LOOK_EVERY_S)
+        services, until = self.services, held.claimed.deadline_at
+        while services.clock() < until:
+            try:
+                if self._is_settled(held):
+                    return
+            except NoTurn as error:
+                # Nothing was sent, and nothing will be: it is known now that there is no turn in time.
+                log.warning("group.no_turn", group=held.held.group.group_id, error=str(error))
+                services.pause((until - services.clock()).total_seconds())
+            except VendorThrottled as error:
+                services.calling.throttled(error)
+                self._hold_back(held, error)
+            except RetryLater as error:
+                self._hold_back(held, error)
+        raise self._too_late(held)
 
-    def _has_ended(self, group: Group, revision: int) -> bool:
-        services = self.services
+    def _is_settled(self, held: SubmitAttempt) -> bool:
+        """One step: whether there is nothing left to do, or nothing more may be done."""
+        services, group, revision = self.services, held.held.group, held.held.number
+        with services.ledger.read() as connection:
+            decided = submissions.next_decided(
+                connection, group.group_id, revision, services.customers_per_call
+            )
+            is_waiting = decided is not None and not decided.numbers
+            progress = submissions.progress(connection, group.group_id) if is_waiting else None
+        if decided is None:
+            log.info("group.not_current", group=group.group_id, revision=revision)
+            return True
+        if decided.numbers:
+            self._send(held, decided)
+            return False
+        if progress is None or not progress.is_complete:
+            services.pause(_LOOK_EVERY_S)
+            return False
         end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=False)
-        ended = services.commits.submit(closing.end_many, end).result().ended
-        if ended is not None:
-            tell_ended(services.metrics, ended)
-        return ended is not None
+        end_and_tell(services, services.ledger, end)
+        return True
 
     def _send(self, held: SubmitAttempt, decided: DecidedChunks) -> None:
-        answers = self._to_be_sent(decided)
+        services = self.services
+        answers = to_be_told(services.ledger, decided)
         if not answers:
-            self._record(held, decided, None)
+            record(services, decided, held.held.number, None)
             return
-        try:
-            self._call(held, decided, answers)
-        except VendorThrottled as error:
-            self.services.calling.throttled(error)
-            self._hold_back(held, error)
-        except RetryLater as error:
-            self._hold_back(held, error)
-        else:
-            held.failures = 0
+        asked_at = services.clock()
+        services.calling.wait_for_turn(held.claimed.deadline_at)
+        if (services.clock() - asked_at).total_seconds() > _LOOK_EVERY_S and not self._is_current(held):
+            return
+        if services.clock() >= held.claimed.deadline_at:
+            return
+        self._call(held, decided, answers)
+        held.failures, held.last_error = 0, ""
+        held.sent -= set(decided.numbers)
 
-    def _to_be_sent(self, decided: DecidedChunks) -> Answers:
-        """What the vendor does not know yet: V1 hears of the approved only; a group that came again, of changes."""
-        group, answers = decided.group, decided.answers
-        if group.generation > 1:
-            asked = [customer_id for customer_id, _ in answers]
-            with self.services.ledger.read() as connection:
-                told = submitted_answers(connection, group.group_id, group.generation, asked)
-            answers = [each for each in answers if told.get(each[0]) is not each[1]]
-        return [each for each in answers if each[1]] if group.api == "v1" else answers
+    def _is_current(self, held: SubmitAttempt) -> bool:
+        """While a turn was waited for, the vendor may have moved the group or taken it back."""
+        group_id, revision = held.held.group.group_id, held.held.number
+        with self.services.ledger.read() as connection:
+            return submissions.next_decided(connection, group_id, revision, 1) is not None
 
     def _call(self, held: SubmitAttempt, decided: DecidedChunks, answers: Answers) -> None:
-        services, deadline_at = self.services, held.claimed.deadline_at
-        services.calling.wait_for_turn(deadline_at)
+        services, group = self.services, decided.group
         sent_at = services.clock()
-        timeout_s = min(services.call_timeout_s, (decided.group.deadline_at - sent_at).total_seconds())
+        timeout_s = min(services.call_timeout_s, (group.deadline_at - sent_at).total_seconds())
         # Until the vendor has answered: also what is recorded if the call ends in a bug.
         status, answer, failed = None, Answer.UNKNOWN, None
         try:
-            status = self._submit(decided.group, answers, sent_at, timeout_s).status
+            status = tell(services.vendor, group, answers, sent_at, timeout_s=timeout_s)
             answer = Answer.TAKEN
         except ClearanceError as error:
             status, failed = getattr(error, "status", None), str(error)
             is_unknown = isinstance(error, VendorUnavailable) and error.is_unconfirmed
             answer = Answer.UNKNOWN if is_unknown else Answer.REFUSED
-            held.is_unconfirmed |= is_unknown
             raise
         finally:
             ended_at = services.clock()
-            services.metrics.observe(
-                "vendor_call_seconds",
-                (ended_at - sent_at).total_seconds(),
-                vendor=VENDOR,
-                call="group_approvals",
-                outcome=answer,
-            )
+            if answer is Answer.UNKNOWN:
+                held.sent |= set(decided.numbers)
             approval = NewApproval(
                 approval_id=new_id(sent_at),
-                subject=decided.group.group_id,
+                subject=group.group_id,
                 attempt=held.claimed.attempt,
                 customers=len(answers),
                 sent_at=sent_at,
@@ -196,52 +197,45 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
                 error=failed,
                 revision=held.held.number,
             )
-            self._record(held, decided, approval)
+            self._tell(approval, took_s=(ended_at - sent_at).total_seconds(), deadline_at=group.deadline_at)
+            record(services, decided, held.held.number, approval)
 
-    def _submit(self, group: Group, answers: Answers, at: datetime, timeout_s: float) -> SubmissionCall:
-        vendor = self.services.vendor
-        if group.api == "v2":
-            return vendor.submit_v2(group.vendor_id, answers, timeout_s=timeout_s)
-        return vendor.submit_v1(
-            group.vendor_id, [customer_id for customer_id, _ in answers], at, timeout_s=timeout_s
+    def _tell(self, call: NewApproval, *, took_s: float, deadline_at: datetime) -> None:
+        metrics, margin_s = self.services.metrics, (deadline_at - call.sent_at).total_seconds()
+        metrics.observe(
+            "vendor_call_seconds", took_s, vendor=VENDOR, call="group_approvals", outcome=call.answer
         )
-
-    def _record(self, held: SubmitAttempt, decided: DecidedChunks, approval: NewApproval | None) -> None:
-        services, group = self.services, decided.group
-        call = Call(
-            group_id=group.group_id,
-            generation=group.generation,
-            revision=held.held.number,
-            deadline_at=group.deadline_at,
-            approval=approval,
-            numbers=decided.numbers,
-            now=services.clock(),
+        metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
+        log.info(
+            "group.called",
+            group=call.subject,
+            customers=call.customers,
+            outcome=call.answer,
+            margin_s=round(margin_s, 3),
         )
-        services.commits.submit(submissions.submitted_many, call).result()
-        if approval is not None:
-            margin_s = (group.deadline_at - services.clock()).total_seconds()
-            services.metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
-            log.info(
-                "group.called",
-                group=group.group_id,
-                customers=approval.customers,
-                outcome=approval.answer,
-                margin_s=round(margin_s, 3),
-            )
 
     def _hold_back(self, held: SubmitAttempt, error: RetryLater) -> None:
         """Wait here: the obligation is held, and a later call carries what is decided by then."""
         services = self.services
         held.failures += 1
-        backoff_s = min(_FIRST_PAUSE_S * 2 ** (held.failures - 1), _LONGEST_PAUSE_S)
-        wait_s = max(backoff_s * (0.5 + services.jitter()), error.retry_after_s or 0.0)
-        left_s = (held.claimed.deadline_at - services.clock()).total_seconds()
+        held.last_error = str(error)
         log.warning("group.call_failed", failures=held.failures, error=str(error))
-        services.pause(max(0.0, min(wait_s, left_s)))
+        left_s = (held.claimed.deadline_at - services.clock()).total_seconds()
+        backoff_s = min(_FIRST_PAUSE_S * 2 ** min(held.failures - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE_S)
+        backoff_s = min(backoff_s * (0.5 + services.jitter()), max(left_s / 2, _SHORTEST_PAUSE_S))
+        services.pause(max(0.0, min(max(backoff_s, error.retry_after_s or 0.0), left_s)))
 
     def _too_late(self, held: SubmitAttempt) -> DeadlinePassed:
-        reason = MissedReason.SENT_UNCONFIRMED if held.is_unconfirmed else MissedReason.RETRIES_RAN_OUT
-        if not held.failures:
-            reason = MissedReason.NO_TIME_LEFT
+        reason = MissedReason.RETRIES_RAN_OUT if held.last_error else MissedReason.NO_TIME_LEFT
+        if held.sent or self._was_sent(held):
+            reason = MissedReason.SENT_UNCONFIRMED
         margin_s = (held.held.group.deadline_at - self.services.clock()).total_seconds()
-        return DeadlinePassed(reason, margin_s=margin_s, last_error="")
+        return DeadlinePassed(reason, margin_s=margin_s, last_error=held.last_error)
+
+    def _was_sent(self, held: SubmitAttempt) -> bool:
+        group = held.held.group
+        try:
+            with self.services.ledger.read() as connection:
+                return unconfirmed(connection, group.group_id, group.generation) > 0
+        except LedgerUnavailable:
+            return False

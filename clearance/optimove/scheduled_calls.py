@@ -149,20 +149,33 @@ class ScheduledCalls:
         return self._submit(self._paths.approve_send_group(group_id), sent, timeout_s)
 
     def submit_v1(
-        self, campaign_id: str, approved: Sequence[str], at: datetime, *, timeout_s: float | None = None
+        self,
+        campaign_id: str,
+        approved: Sequence[str],
+        at: datetime,
+        *,
+        withdrawn: Sequence[str] = (),
+        timeout_s: float | None = None,
     ) -> SubmissionAnswer:
-        """UpdateCustomerPromotionStatus, given `at`: the ids of approved customers only. Source: S.
+        """UpdateCustomerPromotionStatus, given `at`: the ids of approved customers. Source: S.
+
+        A customer who is never sent counts as not approved: `withdrawn` are those only who were approved in an earlier
+        call. Source: S; that `Status: false` takes an approval back, I.
 
         Raises:
             RetryLater: Send it again while the deadline allows.
             Park: Optimove will not take it.
             ValueError: None, or more than one call may hold. A bug of the caller.
         """
-        _check_count(approved)
+        _check_count([*approved, *withdrawn])
         sent = {
             "TimeStamp": self._site_time.dump(at),
             "CampaignID": _as_told(campaign_id),
-            "PromosUpdated": [{"CustomerID": customer_id, "Status": True} for customer_id in approved],
+            "PromosUpdated": [
+                {"CustomerID": customer_id, "Status": status}
+                for status, customer_ids in ((True, approved), (False, withdrawn))
+                for customer_id in customer_ids
+            ],
         }
         return self._submit(self._paths.promotion_status, sent, timeout_s)
 
