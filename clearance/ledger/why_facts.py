@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row
@@ -69,6 +70,13 @@ class Owed:
         return (self.deadline_at - (self.finished_at or now)).total_seconds()
 
 
+class NoCall(StrEnum):
+    """Why the calls for a group leave a customer out."""
+
+    REFUSED_IN_V1 = "refused_in_v1"  # a campaign is told of the approved; the others are refused by silence
+    TOLD_BEFORE = "told_before"  # the group came again, and the vendor had taken the same answer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InGroup:
     """The group that a customer was decided in: a V2 send group or a V1 campaign.
@@ -80,6 +88,7 @@ class InGroup:
         received_at: When we were first told of what this generation answers.
         deadline_at: Of the revision.
         submitted_at: When the vendor took his chunk; None when it has not.
+        no_call: Why his answer goes without a call; None when it needs one.
     """
 
     group: Group
@@ -92,6 +101,7 @@ class InGroup:
     chunk: int | None
     chunk_state: ChunkState | None
     submitted_at: datetime | None
+    no_call: NoCall | None
 
     @property
     def asked(self) -> Asked:

@@ -1,7 +1,8 @@
 """What happened to one customer in groups: which group and chunk, the calls that may have carried him, what was owed.
 
 A call carries whole chunks, and the ledger keeps no list of who was in it. The vendor took his chunk at the moment that
-the chunk was submitted at: that call is his for certain. One that failed after he was decided may have carried him.
+the chunk was submitted at: that call is his for certain. One that failed after he was decided may have carried him. An
+answer that the vendor need not be told is in no call.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,12 @@ from sqlalchemy import Connection, Row, bindparam, func, or_, select
 
 from clearance.ledger import group_obligations as owed_by_groups
 from clearance.ledger.decisions import Answer
+from clearance.ledger.earlier_answers import submitted_answers
 from clearance.ledger.group_details import obligation_id
 from clearance.ledger.group_facts import Cause, ChunkState, EndedAs, Group, group_of
 from clearance.ledger.portions import portions
 from clearance.ledger.tables import approvals, chunks, group_revisions, groups, obligations
-from clearance.ledger.why_facts import InGroup, Owed, Sent, owed_of, sent_of
+from clearance.ledger.why_facts import InGroup, NoCall, Owed, Sent, owed_of, sent_of
 
 _MOST_CALLS = 10
 
@@ -34,7 +36,7 @@ def groups_of(connection: Connection, decided: Iterable[Row[Any]]) -> dict[str, 
             revisions_by_id.setdefault(row.group_id, []).append(row)
     return {
         subject: _in_group(
-            connection, group_by_id[group_id], generation, rows[subject].chunk, revisions_by_id[group_id]
+            connection, group_by_id[group_id], generation, rows[subject], revisions_by_id[group_id]
         )
         for subject, (group_id, (generation,)) in numbers_by_subject.items()
         if group_id in group_by_id
@@ -46,7 +48,9 @@ def calls_in_groups(
 ) -> dict[str, list[Sent]]:
     """By subject, the calls that carried him, or may have; the newest few, in the order in which they were made."""
     return {
-        subject: _calls(connection, each, decided[subject].decided_at) for subject, each in in_groups.items()
+        subject: _calls(connection, each, decided[subject].decided_at)
+        for subject, each in in_groups.items()
+        if each.no_call is None
     }
 
 
@@ -66,9 +70,10 @@ def _in_group(
     connection: Connection,
     group: Group,
     generation: int,
-    number: int | None,
+    decided: Row[Any],
     revisions: Sequence[Row[Any]],
 ) -> InGroup:
+    number = decided.chunk
     asked = {"group": group.group_id, "of_generation": generation, "the_number": number}
     chunk = connection.execute(_SELECT_CHUNK, asked).first() if number is not None else None
     under = chunk.submitted_revision if chunk else None
@@ -85,7 +90,16 @@ def _in_group(
         chunk=number,
         chunk_state=ChunkState(chunk.state) if chunk else None,
         submitted_at=chunk.submitted_at if chunk else None,
+        no_call=_no_call(connection, group, generation, decided),
     )
+
+
+def _no_call(connection: Connection, group: Group, generation: int, decided: Row[Any]) -> NoCall | None:
+    """As whoever submits leaves out what the vendor need not be told."""
+    told = submitted_answers(connection, group.group_id, generation, [decided.customer_id])
+    if told.get(decided.customer_id) is decided.approved:
+        return NoCall.TOLD_BEFORE
+    return NoCall.REFUSED_IN_V1 if group.api == "v1" and not decided.approved else None
 
 
 def _calls(connection: Connection, in_group: InGroup, decided_at: datetime) -> list[Sent]:

@@ -1,10 +1,13 @@
 """How `clearance why` tells of the group that a customer was decided in: which, and what became of his chunk."""
 
 from clearance.ledger.group_facts import ChunkState
-from clearance.ledger.why_facts import InGroup, Owed
+from clearance.ledger.why_facts import InGroup, NoCall, Owed
 from workers.commands.countdown import exact, iso
 
-# "Submitted" says that the vendor has the answers of a chunk. To V1 a refusal is told by silence.
+_REASON_BY_NO_CALL = {
+    NoCall.REFUSED_IN_V1: "a V1 campaign is told of the approved only",
+    NoCall.TOLD_BEFORE: "the vendor had his answer from the time before",
+}
 _LATER_BY_STATE = {
     None: "what became of his chunk is not known any more",
     ChunkState.FETCHED: "his chunk is not decided yet",
@@ -26,9 +29,9 @@ def chunk_line(in_group: InGroup) -> str:
         return f"{_LATER_BY_STATE[in_group.chunk_state]}; deadline {exact(in_group.deadline_at)} UTC"
     left_s = (in_group.deadline_at - in_group.submitted_at).total_seconds()
     side = "before" if left_s >= 0 else "after"
-    return (
-        f"his chunk was submitted {exact(in_group.submitted_at)} UTC, {abs(left_s):.3f} s {side} the deadline"
-    )
+    without = f"; {_REASON_BY_NO_CALL[in_group.no_call]}" if in_group.no_call else ""
+    margin = f"{abs(left_s):.3f} s {side} the deadline"
+    return f"his chunk was submitted {exact(in_group.submitted_at)} UTC, {margin}{without}"
 
 
 def step_of(owed: Owed) -> str:
@@ -52,4 +55,5 @@ def group_facts(in_group: InGroup) -> dict[str, object]:
         "chunk": in_group.chunk,
         "chunk_state": in_group.chunk_state.value if in_group.chunk_state else None,
         "submitted_at": iso(in_group.submitted_at),
+        "no_call": in_group.no_call.value if in_group.no_call else None,
     }

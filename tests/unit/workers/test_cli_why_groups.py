@@ -7,10 +7,22 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from clearance.decisions.decision import Decision
 from clearance.ledger.decisions import Answer
 from clearance.ledger.engine import Ledger
 from tests.fakes.ledgers import new_ledger
-from tests.fakes.told_groups import APPROVED, CAMPAIGN, DEADLINE, SECOND, Work, cancel, hear, submitted_group
+from tests.fakes.told_groups import (
+    APPROVED,
+    CAMPAIGN,
+    DEADLINE,
+    MINUTE,
+    REFUSED,
+    SECOND,
+    Work,
+    cancel,
+    hear,
+    submitted_group,
+)
 from workers.cli import main
 from workers.commands import why as command
 
@@ -111,5 +123,34 @@ def test_json_tells_the_group_too(ledger: Ledger) -> None:
         "chunk": 1,
         "chunk_state": "submitted",
         "submitted_at": "2026-03-02T09:09:30.500+00:00",
+        "no_call": None,
     }
     assert [call["is_certain"] for call in story["submissions"]] == [True]
+
+
+@pytest.mark.parametrize(("customer", "is_told"), [("C1", True), ("C2", False)])
+def test_a_v1_campaign_is_told_of_the_approved_only(ledger: Ledger, customer: str, is_told: bool) -> None:
+    submitted_group(ledger, api="v1")
+
+    lines = told(customer)
+
+    assert any("  sent " in line for line in lines) is is_told
+    assert any(line.endswith("; a V1 campaign is told of the approved only") for line in lines) is not is_told
+
+
+@pytest.mark.parametrize(("again", "is_told"), [(APPROVED, False), (REFUSED, True)])
+def test_an_answer_that_did_not_change_is_in_no_second_call(
+    ledger: Ledger, again: Decision, is_told: bool
+) -> None:
+    submitted_group(ledger)
+    hear(ledger, deadline_at=DEADLINE + MINUTE, at=DEADLINE)
+    work = Work(ledger=ledger, generation=2, revision=2)
+    work.fetch(["C1"], at=DEADLINE)
+    work.decide(1, ("C1", again), at=DEADLINE + SECOND)
+    work.call(1, at=DEADLINE + 2 * SECOND)
+
+    newer, older = json.loads(run("C1", "--json").stdout)
+
+    assert len(newer["submissions"]) == is_told
+    assert (newer["group"]["no_call"] is None) is is_told
+    assert (len(older["submissions"]), older["group"]["no_call"]) == (1, None)
