@@ -1,0 +1,76 @@
+"""A real ledger in memory that is away as a test says, and at which workers die: before a commit, or just after it."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+
+from clearance.errors import LedgerUnavailable
+from clearance.ledger.engine import Ledger
+from clearance.ledger.tables import metadata
+from tests.fakes.scheduled_world import World
+
+
+def engine_in_memory() -> Engine:
+    """SQLite with the ledger's tables; one connection, for whoever has the baton."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # as the ledger's own engine
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    metadata.create_all(engine)
+    return engine
+
+
+class WorldLedger(Ledger):
+    """`away` are the times at which it does not answer; `unconfirmed` how often a commit succeeds and nobody hears."""
+
+    def __init__(self, engine: Engine, world: World) -> None:
+        super().__init__(engine)
+        self._world = world
+        self.away: Sequence[tuple[datetime, datetime]] = ()
+        self.unconfirmed = 0.0
+        self.commits = 0
+
+    def is_away(self) -> bool:
+        """Whether it answers nothing now."""
+        now = self._world.clock()
+        return any(begin <= now < end for begin, end in self.away)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        self._touch()
+        with super().write() as connection:
+            yield connection
+        self.commits += 1
+        self._world.may_die()
+        if self._world.current is not None and self._chance.random() < self.unconfirmed:
+            self._world.tell("a commit is not confirmed")
+            raise LedgerUnavailable("ledger: connection lost at commit")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        self._touch()
+        with super().read() as connection:
+            yield connection
+
+    def look(self) -> Any:
+        """A connection for the test itself: never away."""
+        return super().read()
+
+    @property
+    def _chance(self) -> random.Random:
+        return self._world.chance
+
+    def _touch(self) -> None:
+        self._world.may_die()
+        if self.is_away():
+            raise LedgerUnavailable("ledger: away")
