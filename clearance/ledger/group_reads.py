@@ -31,6 +31,7 @@ class Standing:
         decided: About whom the rules decided, whatever became of it.
         approved: How many of them are approved.
         not_decided: About whom they did not, in time.
+        not_sent: About whom they did, but whose answer the vendor did not take in time.
     """
 
     group: Group
@@ -38,6 +39,15 @@ class Standing:
     decided: int
     approved: int
     not_decided: int
+    not_sent: int
+
+    @property
+    def not_fetched(self) -> int:
+        """Of those that the vendor told of, how many had not come when the group was missed."""
+        group = self.group
+        if group.state is not GroupState.MISSED or group.fetched_at is not None:
+            return 0
+        return max(0, (group.expected_customers or 0) - group.fetched)
 
     @property
     def submitted(self) -> int:
@@ -103,6 +113,7 @@ def _standing(group: Group, rows: Sequence[Row[Any]]) -> Standing:
         decided=sum(row.decided for row in rows),
         approved=sum(row.approved or 0 for row in rows),
         not_decided=sum(row.customers - row.decided for row in rows if row.state == ChunkState.MISSED),
+        not_sent=sum(row.decided for row in rows if row.state == ChunkState.MISSED),
     )
 
 

@@ -41,7 +41,9 @@ def standing_facts(standing: Standing, now: datetime) -> Facts:
         "decided": standing.decided,
         "approved": standing.approved,
         "not_approved": standing.decided - standing.approved,
+        "not_fetched_in_time": standing.not_fetched,
         "not_decided_in_time": standing.not_decided,
+        "not_sent_in_time": standing.not_sent,
         "submitted": standing.submitted,
         "is_reviewed": standing.is_reviewed,
     }

@@ -104,9 +104,14 @@ def _counts(details: Details) -> Iterator[Text]:
         for state, each in chunks
     )
     yield Text(f"chunks: {told or 'none yet'}")
-    left = [f"{standing.not_decided} not decided in time"] if standing.not_decided else []
-    answers = (f"{standing.approved} approved", f"{standing.decided - standing.approved} not approved")
-    yield Text(f"answers: {', '.join((*answers, *left))}")
+    yield Text(f"answers: {standing.approved} approved, {standing.decided - standing.approved} not approved")
+    missed = (
+        (standing.not_fetched, "not fetched"),
+        (standing.not_decided, "not decided"),
+        (standing.not_sent, "not sent"),
+    )
+    if any(count for count, _ in missed):
+        yield Text(f"missed: {', '.join(f'{count} {what} in time' for count, what in missed if count)}")
     if details.reasons:
         reasons = ", ".join(f"{reason} {count}" for reason, count in details.reasons.items())
         yield Text(printable(f"reasons: {reasons}"))

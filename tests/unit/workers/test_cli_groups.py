@@ -178,10 +178,26 @@ def test_the_page_of_a_group_that_was_missed_says_what_was_not_done(
     assert lines[0] == "send group 7: missed  (g1, revision 1)"
     assert lines[3] == "ended 2026-03-02 09:10:02.000 UTC, 3.0 s ago"
     assert "the vendor said 4 customers, 3 came" in lines
-    assert "answers: 1 approved, 0 not approved, 2 not decided in time" in lines
+    assert "answers: 1 approved, 0 not approved" in lines
+    assert "missed: 2 not decided in time, 1 not sent in time" in lines
     assert "reasons: NOT_DECIDED_IN_TIME 2" in lines
     assert lines[lines.index("") + 2].endswith("  missed  -  0  2  1")
     assert "no calls yet" in lines
+
+
+def test_who_never_came_is_counted_by_what_the_vendor_had_said(ledger: Ledger) -> None:
+    hear(ledger)
+    work = Work(ledger=ledger)
+    work.fetch(["C1"], is_all=False)
+    assert facts("show", "7")["not_fetched_in_time"] == 0  # there is still time
+
+    work.miss(1)
+    work.end(at=DEADLINE + SECOND, is_over=True)
+
+    assert "missed: 3 not fetched in time, 1 not decided in time" in told("show", "7")
+    page = facts("show", "7")
+    counts = [page[f"not_{step}_in_time"] for step in ("fetched", "decided", "sent")]
+    assert counts == [3, 1, 0]
 
 
 def test_json_has_everything(ledger: Ledger) -> None:
