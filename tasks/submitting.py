@@ -8,6 +8,7 @@ was given back might come up too late.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
@@ -53,8 +54,7 @@ _MOST_DOUBLINGS = 10
 class SubmitAttempt:
     """One run: the obligation and its group.
 
-    `failures` are those in a row, `last_error` is the last of them. `sent` are the chunks that were sent in calls of
-    this run and have not been confirmed.
+    `failures` are those in a row, `last_error` is the last of them; `sent` are chunks sent by it, and not confirmed.
     """
 
     held: ClaimedGroup
@@ -121,6 +121,10 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
                 self._hold_back(held, error)
             except RetryLater as error:
                 self._hold_back(held, error)
+        # The last call may have been recorded so late only.
+        with suppress(LedgerUnavailable):
+            if self._has_ended(held):
+                return
         raise self._too_late(held)
 
     def _is_settled(self, held: SubmitAttempt) -> bool:
@@ -130,18 +134,25 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
             decided = submissions.next_decided(
                 connection, group.group_id, revision, services.customers_per_call
             )
-            is_waiting = decided is not None and not decided.numbers
-            progress = submissions.progress(connection, group.group_id) if is_waiting else None
         if decided is None:
             log.info("group.not_current", group=group.group_id, revision=revision)
             return True
         if decided.numbers:
             self._send(held, decided)
             return False
+        if self._has_ended(held):
+            return True
+        services.pause(_LOOK_EVERY_S)
+        return False
+
+    def _has_ended(self, held: SubmitAttempt) -> bool:
+        """Whether every customer is submitted; that ends the revision."""
+        services, group_id = self.services, held.held.group.group_id
+        with services.ledger.read() as connection:
+            progress = submissions.progress(connection, group_id)
         if progress is None or not progress.is_complete:
-            services.pause(_LOOK_EVERY_S)
             return False
-        end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=False)
+        end = closing.End(group_id=group_id, revision=held.held.number, now=services.clock(), is_over=False)
         end_and_tell(services, services.ledger, end)
         return True
 
@@ -202,9 +213,8 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
 
     def _tell(self, call: NewApproval, *, took_s: float, deadline_at: datetime) -> None:
         metrics, margin_s = self.services.metrics, (deadline_at - call.sent_at).total_seconds()
-        metrics.observe(
-            "vendor_call_seconds", took_s, vendor=VENDOR, call="group_approvals", outcome=call.answer
-        )
+        labels = {"vendor": VENDOR, "call": "group_approvals", "outcome": call.answer.value}
+        metrics.observe("vendor_call_seconds", took_s, **labels)
         metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
         log.info(
             "group.called",
@@ -227,15 +237,12 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
 
     def _too_late(self, held: SubmitAttempt) -> DeadlinePassed:
         reason = MissedReason.RETRIES_RAN_OUT if held.last_error else MissedReason.NO_TIME_LEFT
-        if held.sent or self._was_sent(held):
-            reason = MissedReason.SENT_UNCONFIRMED
+        reason = MissedReason.SENT_UNCONFIRMED if held.sent or self._was_sent(held) else reason
         margin_s = (held.held.group.deadline_at - self.services.clock()).total_seconds()
         return DeadlinePassed(reason, margin_s=margin_s, last_error=held.last_error)
 
     def _was_sent(self, held: SubmitAttempt) -> bool:
         group = held.held.group
-        try:
-            with self.services.ledger.read() as connection:
-                return unconfirmed(connection, group.group_id, group.generation) > 0
-        except LedgerUnavailable:
-            return False
+        with suppress(LedgerUnavailable), self.services.ledger.read() as connection:
+            return unconfirmed(connection, group.group_id, group.generation) > 0
+        return False
