@@ -40,7 +40,9 @@ def take_due(connection: Connection, now: datetime, limit: int, repeat_after: ti
     """What the guardian must publish now, the nearest deadline first; two guardians never take the same.
 
     Each taken one comes up again after `repeat_after`, doubled with every publication, until somebody claims it: a
-    backlog is not made worse by what is meant to help. Those past their deadline are left to `take_overdue`.
+    backlog is not made worse by what is meant to help. What was handed over before its time comes up half of that
+    after it: the message waited with a worker or the broker, and may be lost with either. Those past their deadline are
+    left to `take_overdue`.
     """
     rows = connection.execute(_SELECT_DUE, {"now": now, "limit": limit}).all()
     if not rows:
@@ -50,7 +52,7 @@ def take_due(connection: Connection, now: datetime, limit: int, repeat_after: ti
         [
             {
                 "the_id": row.id,
-                "next": max(now, row.run_at) + repeat_after * (1 << min(row.publications, 6)),
+                "next": _next_publication(row, now, repeat_after),
                 "count": row.publications + 1,
             }
             for row in rows
@@ -92,6 +94,13 @@ def take_overdue(connection: Connection, now: datetime, limit: int) -> list[Over
         )
         for row in rows
     ]
+
+
+def _next_publication(row: Row[Any], now: datetime, repeat_after: timedelta) -> datetime:
+    run_at: datetime = row.run_at
+    if run_at > now:
+        return run_at + repeat_after / 2
+    return now + repeat_after * (1 << min(row.publications, 6))
 
 
 def _why(row: Row[Any]) -> Why:
