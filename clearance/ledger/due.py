@@ -100,7 +100,8 @@ def _next_publication(row: Row[Any], now: datetime, repeat_after: timedelta) -> 
     run_at: datetime = row.run_at
     if run_at > now:
         return run_at + repeat_after / 2
-    return now + repeat_after * (1 << min(row.publications, 6))
+    doublings: int = min(row.publications, 6)
+    return now + repeat_after * (1 << doublings)
 
 
 def _why(row: Row[Any]) -> Why:
