@@ -12,9 +12,10 @@ from typing import ClassVar
 import structlog
 
 from clearance.errors import LedgerUnavailable
-from clearance.ledger import closing, endings, group_work
+from clearance.ledger import closing, endings, group_work, submissions
 from clearance.ledger.closing import Ended, LeftChunk
 from clearance.ledger.engine import Ledger
+from clearance.ledger.group_facts import Group
 from clearance.ledger.group_work import ClaimedGroup
 from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
 from clearance.ledger.unconfirmed import unconfirmed
@@ -72,13 +73,7 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
     def work(self, held: CloseAttempt) -> None:
         """Give up what is left, chunk by chunk, and end the revision."""
         services, group, revision = self.services, held.held.group, held.held.number
-        if group.revision != revision:
-            return
-        while True:
-            with services.ledger.read() as connection:
-                left = closing.left_chunks(connection, group.group_id, group.generation, _CHUNKS_AT_ONCE)
-            if not left:
-                break
+        while left := self._left(group, revision):
             for number in left:
                 chunk = LeftChunk(
                     group_id=group.group_id,
@@ -90,6 +85,14 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
                 services.commits.submit(closing.miss_many, chunk).result()
         end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=True)
         end_and_tell(services, services.ledger, end)
+
+    def _left(self, group: Group, revision: int) -> list[int]:
+        """Chunks to be given up; none any more if the vendor has said something else meanwhile."""
+        with self.services.ledger.read() as connection:
+            now = submissions.progress(connection, group.group_id)
+            if now is None or (now.group.revision, now.group.generation) != (revision, group.generation):
+                return []
+            return closing.left_chunks(connection, group.group_id, group.generation, _CHUNKS_AT_ONCE)
 
 
 def end_and_tell(services: Services, ledger: Ledger, end: closing.End) -> None:
