@@ -41,12 +41,14 @@ class FleetPlan:
     broker_binary: str = ""
     workers: int = 2
     guardians: int = 2
+    reviewers: int = 0
+    submitters: int = 0
     rules: Path = _RULES
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fleet:
-    """The processes by name: `sandbox`, `broker` (if the fleet has its own), `ingest`, `guardian1`…, `worker1`…"""
+    """The processes by name: `sandbox`, `broker` (if it has its own), `ingest`, `guardian1`, `worker1`, `review1`…"""
 
     def __init__(self, directory: Path, plan: FleetPlan) -> None:
         self.plan = plan
@@ -74,6 +76,10 @@ class Fleet:
             self.add_clearance(f"guardian{number}", "guardian")
         for number in range(1, plan.workers + 1):
             self.add_clearance(f"worker{number}", "worker", "triggered")
+        for number in range(1, plan.reviewers + 1):
+            self.add_clearance(f"review{number}", "worker", "review")
+        for number in range(1, plan.submitters + 1):
+            self.add_clearance(f"submit{number}", "worker", "submit")
 
     def __getitem__(self, name: str) -> Child:
         return self.children[name]

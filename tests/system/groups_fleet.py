@@ -21,7 +21,6 @@ RULES = Path(__file__).with_name("rules_groups.toml")
 STOP_MARGIN_S = 0.5
 _PATH_BY_API = {V1: "/sandbox/campaigns", V2: "/sandbox/send-groups"}
 _ROUTE_BY_API = {V1: EVENTS, V2: SEND_GROUPS}
-_REVIEWERS, _SUBMITTERS = ("review1",), ("submit1", "submit2")
 _SPOILED = {"missing": 0.02, "malformed": 0.01}
 
 
@@ -125,13 +124,9 @@ def groups_running(
         "CLEARANCE_OPTIMOVE_TIMEOUT_S": "2",
         "CLEARANCE_SCHEDULED_LEASE_S": "2",
     }
-    whole = replace(plan or FleetPlan(), rules=RULES, workers=0, settings=own | dict(settings or {}))
+    made = {"rules": RULES, "workers": 0, "reviewers": 1, "submitters": 2}
+    whole = replace(plan or FleetPlan(), **made, settings=own | dict(settings or {}))
     with running(directory, whole) as fleet:
-        for name in _REVIEWERS:
-            fleet.add_clearance(name, "worker", "review")
-        for name in _SUBMITTERS:
-            fleet.add_clearance(name, "worker", "submit")
-        fleet.start_dead()
         groups = GroupsFleet(fleet, api)
         try:
             yield groups

@@ -90,8 +90,8 @@ def judge_groups(
         problems += [f"{each.vendor_id}: {problem}" for problem in found]
         here.fleet.note(
             f"group {each.vendor_id}: {verdict.state} as {', '.join(verdict.revisions)}; "
-            f"{verdict.customers} customers, approved {verdict.approved}, answered {verdict.answered}, missed {dict(verdict.missed)}, "
-            f"twice {verdict.twice}, changed {verdict.changed}, calls {verdict.calls}, "
+            f"{verdict.customers} customers, approved {verdict.approved}, answered {verdict.answered}, "
+            f"missed {dict(verdict.missed)}, twice {verdict.twice}, changed {verdict.changed}, calls {verdict.calls}, "
             f"margin {verdict.margin_s} s, seed {here.fleet.seed}"
         )
     # First, because whatever else is wrong may follow from it.

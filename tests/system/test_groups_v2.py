@@ -1,27 +1,11 @@
 """Send groups as the vendor tells of them: plain, moved, told twice, late, and with customers that come badly."""
 
-import zlib
-from collections.abc import Iterator
-
 import pytest
 
-from tests.system.groups_fleet import GroupsFleet, groups_running
+from tests.system.groups_fleet import GroupsFleet
 from tests.system.groups_verdict import judge_groups, wait_over
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture(scope="module")
-def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroupsFleet]:
-    with groups_running(tmp_path_factory.mktemp("groups")) as here:
-        yield here
-
-
-@pytest.fixture
-def here(_fleet: GroupsFleet, request: pytest.FixtureRequest) -> GroupsFleet:
-    """A fleet with a review worker and two submit workers, for V2."""
-    _fleet.fleet.begin(zlib.crc32(request.node.name.encode()) % 10_000)
-    return _fleet
 
 
 def test_every_customer_of_a_group_is_answered_as_the_rules_say(here: GroupsFleet) -> None:
@@ -31,8 +15,8 @@ def test_every_customer_of_a_group_is_answered_as_the_rules_say(here: GroupsFlee
     assert verdict.answered == 5000
     assert 0 < verdict.approved < 5000
     assert verdict.margin_s is not None
-    # Submissions begin three seconds before the deadline, and a call has at most 2,000 customers.
-    assert 1.5 < verdict.margin_s <= 3.0
+    # Submissions begin four seconds before the deadline, and a call has at most 2,000 customers.
+    assert 2.0 < verdict.margin_s <= 4.0
     assert verdict.calls == 3
     wait_over(here, [told])
 
@@ -53,7 +37,7 @@ def test_a_deadline_that_moves_moves_the_approvals_and_a_repeated_heads_up_does_
         # No call by the former schedule.
         assert {call.revision for call in verdict.recorded.approvals} == {2}
         assert verdict.margin_s is not None
-        assert verdict.margin_s <= 3.0
+        assert verdict.margin_s <= 4.0
     assert heard_once.revisions == ("first:submitted",)
     assert heard_once.calls == 2
     # Its customers were fetched once, whatever was said of its deadline.
@@ -61,7 +45,7 @@ def test_a_deadline_that_moves_moves_the_approvals_and_a_repeated_heads_up_does_
 
 
 def test_a_group_that_is_told_late_is_worked_at_once(here: GroupsFleet) -> None:
-    told = here.tell(1000, 2)
+    told = here.tell(1000, 3)
     (verdict,) = judge_groups(here, [told])
     assert verdict.all_answered
     wait_over(here, [told])
