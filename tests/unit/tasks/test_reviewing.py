@@ -27,7 +27,7 @@ _ENOUGH_ASKED = START + (HARD_STOP - START) * 2 / 3
 
 
 class Asked:
-    """An outside check: `verdict` about everybody, or another one by customer; `meanwhile` happens while it is asked."""
+    """An outside check: `verdict` about everybody, or another one by customer; `meanwhile` happens as it is asked."""
 
     def __init__(self, clock: ManualClock, verdict: Verdict) -> None:
         self._clock = clock
