@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from celery.exceptions import Retry as CeleryRetry
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from clearance.checks.judge import Judge
 from clearance.clock import Clock
-from clearance.errors import BrokerUnavailable, LedgerUnavailable
+from clearance.errors import LedgerUnavailable
 from clearance.guardian import Guardian
 from clearance.ledger.call_speed import seconds_per_call
 from clearance.ledger.group_commit import GroupCommit
@@ -32,47 +32,24 @@ from tests.fakes.commits import InlineCommits
 from tests.fakes.cooldown import FakeCoolDown
 from tests.fakes.metrics import RecordingMetrics
 from tests.fakes.rate import FakeRateLimit
+from tests.fakes.scheduled_world import World
+from tests.fakes.world_broker import Broker, Weather, end_of
 from tests.fakes.world_ledger import WorldLedger
 from tests.fakes.world_vendor import WorldVendor
-from tests.fakes.scheduled_world import World
 
-Spans = Sequence[tuple[datetime, datetime]]
-
-LEASE = timedelta(seconds=5)
 ETA_WINDOW = timedelta(seconds=5)
 HEDGE_AFTER = timedelta(seconds=1)
 _LOOK_EVERY_S = 0.2
 _ASSUMED_S = 2.0
 _TOLD = (CeleryRetry, ObligationMissed, ObligationParked)
 # The guardian's two conditions, as one moment: the earliest at which it would find something to do.
-_NEXT_LOOK = text(
-    """
+_NEXT_LOOK = """
     SELECT min(CASE
         WHEN publish_at < deadline_at THEN publish_at
         WHEN state = 'running' AND lease_until > deadline_at THEN lease_until
         ELSE deadline_at END)
     FROM obligations WHERE state IN ('open', 'running')
-    """
-)
-
-
-@dataclass(slots=True, kw_only=True)
-class Weather:
-    """What goes wrong around the work: chances of a message, and times at which something is away."""
-
-    loses: float = 0.0
-    doubles: float = 0.0
-    delays: float = 0.0
-    broker_away: Spans = ()
-    guardian_away: Spans = ()
-    workers_away: Spans = ()
-    review_workers: int = 2
-    submit_workers: int = 4
-    chunk_customers: int = 3
-    customers_per_call: int = 7
-    calls_per_window: int = 50
-    min_margin_s: float = 60.0
-    call_timeout_s: float = 10.0
+"""
 
 
 @dataclass(slots=True)
@@ -93,11 +70,12 @@ class Fleet:
         self.ledger = WorldLedger(engine, world)
         self.vendor = WorldVendor(world)
         self.metrics = RecordingMetrics()
+        self._broker = Broker(world, weather, self._arrive)
         self.commits = InlineCommits(self.ledger)
         self._calls_limit = FakeRateLimit(world.clock, calls=weather.calls_per_window)
         clock: Clock = world.clock
         commits = cast(GroupCommit, self.commits)
-        self.leases = Leases(commits=commits, clock=clock, lease=LEASE)
+        self.leases = Leases(commits=commits, clock=clock, lease=timedelta(seconds=weather.lease_s))
         self.leases.close()  # its thread: the world renews
         services: dict[str, Any] = {
             "commits": commits,
@@ -144,7 +122,7 @@ class Fleet:
         self._lanes = {"review": _Lane(weather.review_workers), "submit": _Lane(weather.submit_workers)}
         self._guardian = Guardian(
             ledger=self.ledger,
-            publish=self.publish,
+            publish=self._broker.publish,
             metrics=self.metrics,
             clock=clock,
             hedge_after=HEDGE_AFTER,
@@ -180,52 +158,30 @@ class Fleet:
         )
 
     def accept(self, owed: Sequence[Obligation]) -> None:
-        """Publish what the door has created and is due at once; what does not arrive is the guardian's."""
-        now = self.world.clock()
-        due = [_due(each) for each in owed if each.run_at <= now]
-        try:
-            self.publish(due)
-        except BrokerUnavailable:
-            self.world.tell("the door cannot publish")
-
-    def publish(self, batch: Sequence[Due]) -> None:
-        """The broker: a batch arrives as a whole or not at all, but its messages may get lost later."""
-        world, weather = self.world, self.weather
-        if _is_within(weather.broker_away, world.clock()):
-            raise BrokerUnavailable("broker: away")
-        for due in batch:
-            if world.chance.random() < weather.loses:
-                world.tell(f"lost: {due.obligation_id}")
-                continue
-            for _ in range(2 if world.chance.random() < weather.doubles else 1):
-                late_s = world.chance.uniform(0, 30) if world.chance.random() < weather.delays else 0.001
-                when = max(world.clock() + timedelta(seconds=late_s), due.eta or world.clock())
-                world.at(when, lambda due=due: self._arrive(due))
+        """What the door has created and is due at once is published; what does not arrive is the guardian's."""
+        self._broker.accept(owed)
 
     def before_step(self) -> None:
         """Plan the guardian's next look whenever the ledger has changed, and renew leases while somebody works."""
         world = self.world
         if world.alive and not self._renews:
             self._renews = True
-            world.after(LEASE.total_seconds() / 3, self._renew)
+            world.after(self.weather.lease_s / 3, self._renew)
         if self.ledger.commits == self._looked_at_commit:
             return
         self._looked_at_commit = self.ledger.commits
-        with self.ledger.look() as connection:
-            found = connection.execute(_NEXT_LOOK).scalar()
+        (found,) = self.ledger.glance(_NEXT_LOOK)
         if found is None:
             return
         self._look_number += 1
         number = self._look_number
         when = max(datetime.fromisoformat(f"{found}+00:00"), world.clock())
-        world.at(
-            when + timedelta(seconds=world.chance.uniform(0, _LOOK_EVERY_S)), lambda: self._look(number)
-        )
+        world.at(when + timedelta(seconds=world.chance.uniform(0, _LOOK_EVERY_S)), lambda: self._look(number))
 
     def _look(self, number: int) -> None:
         if number != self._look_number:
             return  # the ledger has changed since: another look is planned
-        away = _end_of(self.weather.guardian_away, self.world.clock())
+        away = end_of(self.weather.guardian_away, self.world.clock())
         if away is not None:
             self.world.at(away, lambda: self._look(number))
             return
@@ -250,7 +206,7 @@ class Fleet:
     def _dispatch(self, name: str) -> None:
         lane, world = self._lanes[name], self.world
         while lane.waiting and lane.busy < lane.workers:
-            away = _end_of(self.weather.workers_away, world.clock())
+            away = end_of(self.weather.workers_away, world.clock())
             if away is not None:
                 world.at(away, lambda: self._dispatch(name))
                 return
@@ -275,23 +231,3 @@ class Fleet:
 
         lane.busy += 1
         self.world.start(due.obligation_id, work, ended)
-
-
-def _due(obligation: Obligation) -> Due:
-    return Due(
-        obligation_id=obligation.obligation_id,
-        lane=obligation.lane,
-        task=obligation.task,
-        eta=None,
-        deadline_at=obligation.deadline_at,
-        attempts=0,
-        trace_id=obligation.trace_id,
-    )
-
-
-def _is_within(spans: Spans, now: datetime) -> bool:
-    return _end_of(spans, now) is not None
-
-
-def _end_of(spans: Spans, now: datetime) -> datetime | None:
-    return next((end for begin, end in spans if begin <= now < end), None)

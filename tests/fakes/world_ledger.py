@@ -66,6 +66,12 @@ class WorldLedger(Ledger):
         """A connection for the test itself: never away."""
         return super().read()
 
+    def glance(self, query: str, *values: object) -> tuple[Any, ...]:
+        """The first row of a query of the test's own, by the quickest way: it is asked at every step."""
+        connection: Any = self._engine.raw_connection().driver_connection
+        found: tuple[Any, ...] = connection.execute(query, values).fetchone()
+        return found
+
     @property
     def _chance(self) -> random.Random:
         return self._world.chance

@@ -8,7 +8,7 @@ from random import Random
 from clearance.decisions.decision import Customer
 from clearance.optimove.heads_up import Api
 from tests.fakes.clock import START
-from tests.fakes.world_fleet import Weather
+from tests.fakes.world_broker import Weather
 from tests.fakes.world_vendor import Manners
 
 _NOTICES_S = (-600.0, -1.0, 0.5, 5.0, 30.0, 70.0, 90.0, 600.0, 3600.0, 6 * 3600.0)
@@ -78,7 +78,8 @@ def plot_of(chance: Random) -> Plot:
             review_workers=chance.choice((1, 2, 4)),
             submit_workers=chance.choice((1, 2, 4, 8)),
             customers_per_call=chance.choice((1, 4, 7, 100)),
-            calls_per_window=chance.choice((1, 2, 50)),
+            calls_per_window=chance.choice((1, 1, 2, 50)),
+            lease_s=chance.choice((5.0, 30.0, 60.0, 60.0)),
             min_margin_s=chance.choice((2.0, 20.0, 60.0)),
         ),
         manners=Manners(
@@ -103,7 +104,7 @@ def plot_of(chance: Random) -> Plot:
 
 
 def _customers(chance: Random) -> list[Customer]:
-    size = chance.choice((0, 1, 2, 3, 4, 7, 12, 20))
+    size = chance.choice((0, 1, 2, 4, 7, 12, 20, 20))
     return [
         Customer(customer_id=f"c{number}", attributes={"points": chance.choice(_POINTS)})
         for number in range(size)
@@ -113,10 +114,21 @@ def _customers(chance: Random) -> list[Customer]:
 def _tellings(chance: Random, vendor_id: str, api: Api, customers: int) -> list[Telling]:
     """A heads-up, and whatever the vendor has to say of the group after it."""
     told_at = START + timedelta(seconds=chance.uniform(0, 60))
-    deadline_at = told_at + timedelta(seconds=chance.choice(_NOTICES_S) + chance.uniform(0, 10))
-    deadlines = [deadline_at]
+    deadlines = [told_at + timedelta(seconds=chance.choice(_NOTICES_S) + chance.uniform(0, 10))]
     expected = chance.choice((None, customers, customers, customers + 3))
-    told = [_telling(chance, vendor_id, api, told_at, deadline_at, expected)]
+
+    def telling(told_at: datetime, deadline_at: datetime | None) -> Telling:
+        late_s = chance.choice((0.1, 0.1, 0.1, 2.0, chance.uniform(0, 120)))
+        return Telling(
+            vendor_id=vendor_id,
+            api=api,
+            told_at=told_at,
+            arrives_at=told_at + timedelta(seconds=late_s),
+            deadline_at=deadline_at,
+            expected=expected,
+        )
+
+    told = [telling(told_at, deadlines[0])]
     for _ in range(chance.choice((0, 0, 1, 1, 2, 3, 6))):
         left_s = max(1.0, (deadlines[-1] - told_at).total_seconds())
         # Anywhere before the deadline, around the time of submission, or some time after it.
@@ -125,55 +137,39 @@ def _tellings(chance: Random, vendor_id: str, api: Api, customers: int) -> list[
                 (
                     chance.uniform(0.001, left_s),
                     max(0.001, left_s - chance.uniform(0, 70)),
+                    max(0.001, left_s - chance.uniform(0, 70)),
                     left_s + chance.uniform(0.001, 300),
                 )
             )
         )
         kind = chance.choice(("move", "move", "back", "again", "same", "cancel"))
         if kind == "cancel":
-            told.append(_telling(chance, vendor_id, api, told_at, None, expected))
-            continue
-        if kind == "same":
-            told.append(_telling(chance, vendor_id, api, told[-1].told_at, told[-1].deadline_at, expected))
-            continue
-        if kind == "move":
-            deadlines.append(deadlines[-1] + timedelta(seconds=chance.choice(_MOVES_S)))
-        elif kind == "again":
-            deadlines.append(told_at + timedelta(seconds=chance.choice(_NOTICES_S)))
+            told.append(telling(told_at, None))
+        elif kind == "same":
+            told.append(telling(told[-1].told_at, told[-1].deadline_at))
         else:
-            deadlines.append(chance.choice(deadlines))
-        told.append(_telling(chance, vendor_id, api, told_at, deadlines[-1], expected))
+            deadlines.append(_next_deadline(chance, kind, told_at, deadlines))
+            told.append(telling(told_at, deadlines[-1]))
     return told
 
 
-def _telling(
-    chance: Random,
-    vendor_id: str,
-    api: Api,
-    told_at: datetime,
-    deadline_at: datetime | None,
-    expected: int | None,
-) -> Telling:
-    late_s = chance.choice((0.1, 0.1, 0.1, 2.0, chance.uniform(0, 120)))
-    return Telling(
-        vendor_id=vendor_id,
-        api=api,
-        told_at=told_at,
-        arrives_at=told_at + timedelta(seconds=late_s),
-        deadline_at=deadline_at,
-        expected=expected,
-    )
+def _next_deadline(chance: Random, kind: str, told_at: datetime, deadlines: Sequence[datetime]) -> datetime:
+    if kind == "move":
+        return deadlines[-1] + timedelta(seconds=chance.choice(_MOVES_S))
+    if kind == "again":
+        return told_at + timedelta(seconds=chance.choice(_NOTICES_S))
+    return chance.choice(deadlines)
 
 
 def _spans(
     chance: Random, trouble: float, span: tuple[datetime, datetime], tellings: Sequence[Telling]
 ) -> list[tuple[datetime, datetime]]:
-    """Times at which something is away: half of them where it hurts, around a deadline."""
+    """Times at which something is away: most of them where it hurts, around a deadline."""
     spans = []
     while chance.random() < trouble / 2:
         begin = span[0] + (span[1] - span[0]) * chance.random()
         deadline_at = chance.choice(tellings).deadline_at
-        if deadline_at is not None and chance.random() < 0.5:
+        if deadline_at is not None and chance.random() < 0.7:
             begin = deadline_at - timedelta(seconds=chance.uniform(0, 70))
-        spans.append((begin, begin + timedelta(seconds=chance.choice((2.0, 20.0, 100.0, 600.0)))))
+        spans.append((begin, begin + timedelta(seconds=chance.choice((1.0, 5.0, 20.0, 100.0, 600.0)))))
     return spans

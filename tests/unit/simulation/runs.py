@@ -1,4 +1,4 @@
-"""One simulated run: the vendor says what the plot says, the fleet works until nothing is left, the verdict is given."""
+"""One simulated run: the vendor says what the plot says, the fleet works until nothing is left, and it is judged."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,10 +17,10 @@ from clearance.ledger.groups import Heard, NewCancellation, NewHeadsUp, cancel_m
 from clearance.ledger.tables import metadata
 from clearance.optimove.heads_up import HeadsUp
 from tests.fakes.clock import START
+from tests.fakes.scheduled_world import World
 from tests.fakes.world_fleet import ETA_WINDOW, HEDGE_AFTER, Fleet
 from tests.fakes.world_ledger import engine_in_memory
 from tests.fakes.world_vendor import SeenCall
-from tests.fakes.scheduled_world import World
 from tests.unit.simulation.plots import Plot, Telling, plot_of
 from tests.unit.simulation.verdicts import Known, problems_of
 
@@ -115,9 +115,7 @@ class Door:
         except LedgerUnavailable:
             self._world.after(_SENDER_REPEATS_S, lambda: self.take(telling))
             return
-        deadline_s = (
-            None if telling.deadline_at is None else (telling.deadline_at - START).total_seconds()
-        )
+        deadline_s = None if telling.deadline_at is None else (telling.deadline_at - START).total_seconds()
         self._world.tell(f"told: {telling.vendor_id} by {deadline_s}: {heard.cause}, {heard.revision}")
         known = self.known_by_id.get(telling.vendor_id)
         if known is None or telling.told_at > known.told_at:
@@ -137,10 +135,7 @@ class Door:
             self.problems.append(f"{name}: called after the deadline")
         elif now >= known.deadline_at - timedelta(seconds=1):
             self.problems.append(f"{name}: called after the hard stop")
-        with self._fleet.ledger.look() as connection:
-            held = connection.exec_driver_sql(
-                "SELECT revision FROM groups WHERE vendor_id = ?", (call.vendor_id,)
-            ).scalar_one()
+        (held,) = self._fleet.ledger.glance("SELECT revision FROM groups WHERE vendor_id = ?", call.vendor_id)
         if int(revision) != held:
             self.problems.append(f"{name}: called, but revision {held} holds")
 
@@ -160,7 +155,9 @@ class Door:
                     trace_id=the_id,
                 )
                 return cancel_many(connection, [cancellation])[0]
-            return hear_many(connection, [self._heads_up(telling, telling.deadline_at, now, the_id, campaign)])[0]
+            return hear_many(
+                connection, [self._heads_up(telling, telling.deadline_at, now, the_id, campaign)]
+            )[0]
 
     def _heads_up(
         self, telling: Telling, deadline_at: datetime, now: datetime, the_id: str, campaign: Campaign

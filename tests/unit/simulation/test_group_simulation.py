@@ -13,9 +13,9 @@ import pytest
 
 from tests.unit.simulation.runs import play
 
-_RUNS = int(os.environ.get("SIMULATED_RUNS", "100"))
+_RUNS = int(os.environ.get("SIMULATED_RUNS", "20"))
 _ONE_SEED = os.environ.get("SIMULATED_SEED")
-_BATCH = 50
+_BATCH = 10
 
 
 def _batches() -> list[range]:

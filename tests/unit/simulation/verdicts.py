@@ -76,7 +76,9 @@ def _revisions(ledger: _Written, known_by_id: dict[str, Known]) -> Iterator[str]
         if [row.revision for row in ended] != list(range(1, group.revision + 1)):
             yield f"{group.vendor_id} has revisions {[row.revision for row in ended]}, at {group.revision}"
         yield from (
-            f"{group.vendor_id} revision {row.revision} has not ended" for row in ended if row.ended_as is None
+            f"{group.vendor_id} revision {row.revision} has not ended"
+            for row in ended
+            if row.ended_as is None
         )
         # A group that is taken back after its end keeps how it ended.
         if group.state not in ("cancelled", ended[-1].ended_as):
@@ -107,9 +109,7 @@ def _forgotten(ledger: _Written, plot: Plot, calls: list[SeenCall]) -> Iterator[
     """Everybody of the current generation is answered as was decided, or listed with a reason."""
     for group in ledger.groups:
         chunks = [
-            row
-            for row in ledger.chunks
-            if row.group_id == group.id and row.generation == group.generation
+            row for row in ledger.chunks if row.group_id == group.id and row.generation == group.generation
         ]
         if group.state == "cancelled":
             continue
