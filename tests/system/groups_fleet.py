@@ -5,6 +5,7 @@ seconds is as good as one of hours: fetched and reviewed at once, submitted at i
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -162,6 +163,15 @@ def blows(fleet: Fleet, seed: int, names: list[str], *, within_s: float, is_wipe
         at_s = chosen.uniform(0, within_s)
         struck.append(Blow(at_s=at_s, name="broker's memory", strike=lambda: _wipe(fleet)))
     return sorted(struck, key=lambda blow: blow.at_s)
+
+
+def strike(fleet: Fleet, struck: list[Blow]) -> None:
+    """Let these happen, each at its moment from now on."""
+    started = time.monotonic()
+    for blow in struck:
+        until(lambda at=blow.at_s: time.monotonic() - started >= at, "the moment", timeout_s=60)  # type: ignore[misc]  # mypy does not infer a lambda's default
+        blow.strike()
+        fleet.note(f"{blow.name} lost after {time.monotonic() - started:.2f} s")
 
 
 def _wipe(fleet: Fleet) -> None:

@@ -5,14 +5,12 @@ name, so that one is repeated by `-k`.
 """
 
 import os
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.system.groups_fleet import Blow, GroupsFleet, Told, blows, groups_running
+from tests.system.groups_fleet import GroupsFleet, Told, blows, groups_running, strike
 from tests.system.groups_verdict import judge_groups
-from tests.system.processes import until
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -52,18 +50,10 @@ def test_whoever_is_killed_each_customer_is_answered_in_time(
     here.fleet.disturbed.clear()
     struck = blows(here.fleet, seed, _KILLED, within_s=_BLOWS_WITHIN_S)
     told.append(here.tell(_CUSTOMERS, _WINDOW_S, stream={"bytes_per_s": 250_000}, retries=10))
-    _strike(here, struck)
+    strike(here.fleet, struck)
     (verdict,) = judge_groups(here, told[-1:], settle_s=10)
     assert verdict.all_answered
     assert verdict.answered == _CUSTOMERS
     # Ready again for the next one; a process that did not come back has failed.
     for name in _KILLED:
         here.fleet.wait_ready(name)
-
-
-def _strike(here: GroupsFleet, struck: list[Blow]) -> None:
-    started = time.monotonic()
-    for blow in struck:
-        until(lambda at=blow.at_s: time.monotonic() - started >= at, "the moment", timeout_s=30)  # type: ignore[misc]  # mypy does not infer a lambda's default
-        blow.strike()
-        here.fleet.note(f"{blow.name} killed after {time.monotonic() - started:.2f} s")

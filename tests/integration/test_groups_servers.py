@@ -1,0 +1,73 @@
+"""A group on the servers of production, PostgreSQL with Redis and with RabbitMQ, while everything else is killed."""
+
+import time
+import zlib
+from collections.abc import Iterator
+
+import kombu
+import pytest
+
+from tests.integration.emptied import emptied
+from tests.system.fleet import FleetPlan
+from tests.system.groups_fleet import Blow, GroupsFleet, blows, groups_running, strike
+from tests.system.groups_verdict import judge_groups
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("postgres_url")]
+
+# Submissions begin some fourteen seconds after the heads-up; the rest is for who dies and comes back.
+_MARGIN_S = 46.0
+_WINDOW_S = 60.0
+_BLOWS_WITHIN_S = 13.0
+# The broker is not ours to kill.
+_KILLED = ["ingest", "guardian1", "review1", "submit1", "guardian2", "submit2"]
+
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def _fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GroupsFleet]:
+    redis_url = request.getfixturevalue("redis_url")
+    broker_url = redis_url if request.param == "redis" else request.getfixturevalue("rabbitmq_url")
+    plan = FleetPlan(
+        ledger_url=request.getfixturevalue("postgres_url"), broker_url=broker_url, redis_url=redis_url
+    )
+    settings = {"CLEARANCE_OPTIMOVE_APPROVALS_PER_CALL": "1000"}
+    with groups_running(
+        tmp_path_factory.mktemp(request.param), margin_s=_MARGIN_S, plan=plan, settings=settings
+    ) as here:
+        yield here
+    emptied(plan)
+
+
+@pytest.fixture
+def here(_fleet: GroupsFleet, request: pytest.FixtureRequest) -> GroupsFleet:
+    """A fleet for V2."""
+    _fleet.fleet.begin(zlib.crc32(request.node.name.encode()) % 10_000)
+    return _fleet
+
+
+def test_a_group_is_answered_though_everything_but_the_servers_is_killed(here: GroupsFleet) -> None:
+    here.fleet.put_faults(group="scheduled-approvals", latency_ms=200)
+    struck = blows(here.fleet, here.fleet.seed, _KILLED, within_s=_BLOWS_WITHIN_S, is_wiped=False)
+    told = here.tell(10_000, _WINDOW_S, stream={"bytes_per_s": 200_000}, retries=10)
+    strike(here.fleet, struck)
+    (verdict,) = judge_groups(here, [told])
+    assert verdict.all_answered
+    assert verdict.answered == 10_000
+    for name in _KILLED:
+        here.fleet.wait_ready(name)
+
+
+def test_messages_of_groups_that_the_broker_lost_are_published_again(here: GroupsFleet) -> None:
+    started = time.monotonic()
+
+    def lose() -> None:
+        with kombu.Connection(here.fleet.broker_url) as connection:
+            for queue in ("clearance.submit", "clearance.review"):
+                connection.default_channel.queue_purge(queue)
+
+    with here.fleet.frozen("submit1", "submit2", "review1"):
+        told = here.tell(5000, _WINDOW_S)
+        here.wait_heard(told)
+        strike(here.fleet, [Blow(at_s=at_s, name="messages", strike=lose) for at_s in (0.5, 1.0, 2.5)])
+    (verdict,) = judge_groups(here, [told])
+    assert verdict.all_answered
+    here.fleet.note(f"answered {time.monotonic() - started:.1f} s after it was told of")
