@@ -31,12 +31,17 @@ def engine_in_memory() -> Engine:
 
 
 class WorldLedger(Ledger):
-    """`away` are the times at which it does not answer; `unconfirmed` how often a commit succeeds and nobody hears."""
+    """`away` are the times at which it does not answer.
+
+    Of the workers' writes, `busy` is how often one finds no turn, and `unconfirmed` how often one is committed and
+    nobody hears of it.
+    """
 
     def __init__(self, engine: Engine, world: World) -> None:
         super().__init__(engine)
         self._world = world
         self.away: Sequence[tuple[datetime, datetime]] = ()
+        self.busy = 0.0
         self.unconfirmed = 0.0
         self.commits = 0
 
@@ -48,6 +53,9 @@ class WorldLedger(Ledger):
     @contextmanager
     def write(self) -> Iterator[Connection]:
         self._touch()
+        if self._world.current is not None and self._chance.random() < self.busy:
+            self._world.tell("the ledger is busy")
+            raise LedgerUnavailable("ledger: busy")
         with super().write() as connection:
             yield connection
         self.commits += 1

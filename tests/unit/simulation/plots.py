@@ -38,6 +38,7 @@ class Plot:
     weather: Weather
     manners: Manners
     ledger_away: list[tuple[datetime, datetime]]
+    ledger_busy: float
     unconfirmed: float
     kill_chance: float
     kills: int
@@ -79,7 +80,7 @@ def plot_of(chance: Random) -> Plot:
             submit_workers=chance.choice((1, 2, 4, 8)),
             customers_per_call=chance.choice((1, 4, 7, 100)),
             calls_per_window=chance.choice((1, 1, 2, 50)),
-            lease_s=chance.choice((5.0, 30.0, 60.0, 60.0)),
+            lease_s=chance.choice((5.0, 60.0, 60.0, 120.0)),
             min_margin_s=chance.choice((2.0, 20.0, 60.0)),
         ),
         manners=Manners(
@@ -94,6 +95,7 @@ def plot_of(chance: Random) -> Plot:
             refuses=perhaps(0.02, 0.1),
         ),
         ledger_away=_spans(chance, trouble, span, tellings),
+        ledger_busy=perhaps(0.02, 0.2),
         unconfirmed=perhaps(0.01, 0.1),
         kill_chance=perhaps(0.01, 0.05, 0.2),
         kills=chance.randrange(1, 7),

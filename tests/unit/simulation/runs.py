@@ -80,7 +80,8 @@ def play(seed: int) -> Played:
     with structlog.testing.capture_logs():
         fleet = Fleet(world, _emptied(), Judge(_rules(), {"asked": _Asks(world, plot)}), plot.weather)
         fleet.vendor.manners, fleet.vendor.customers_by_id = plot.manners, plot.customers_by_id
-        fleet.ledger.away, fleet.ledger.unconfirmed = plot.ledger_away, plot.unconfirmed
+        fleet.ledger.away = plot.ledger_away
+        fleet.ledger.busy, fleet.ledger.unconfirmed = plot.ledger_busy, plot.unconfirmed
         door = Door(fleet)
         fleet.vendor.on_call = door.see_call
         for telling in plot.tellings:
