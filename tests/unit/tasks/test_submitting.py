@@ -330,6 +330,19 @@ def test_another_worker_knows_of_the_calls_that_were_never_confirmed(
     assert worker.obligation("groups.submit:g1:1").reason == MissedReason.SENT_UNCONFIRMED
 
 
+def test_a_ledger_that_is_away_does_not_hide_that_something_was_sent(
+    worker: ScheduledWorker, work: Work
+) -> None:
+    _decided(worker, work)
+    worker.vendor.answers.append(_SILENCE)
+    worker.vendor.on_call = lambda: setattr(worker.reads, "away", 10_000)
+
+    with pytest.raises(ObligationMissed):
+        worker.submit()
+
+    assert worker.obligation("groups.submit:g1:1").reason == MissedReason.SENT_UNCONFIRMED
+
+
 def test_429_starts_the_cool_down_of_the_fleet_and_is_waited_for(worker: ScheduledWorker, work: Work) -> None:
     _decided(worker, work)
     worker.vendor.answers.append(VendorThrottled(VENDOR, retry_after_s=7))
