@@ -227,6 +227,9 @@ class Settings:
     optimove_rate_window_s: float = _scheduled(10.5, _POSITIVE)
     """The window: Optimove's ten seconds, and a little for the way there, which takes longer for one call
     than for another."""
+    optimove_rate_reserved: int = _scheduled(0, _NOT_NEGATIVE)
+    """Of those calls, how many the scheduled lanes leave to triggered approvals. For a site where both are in
+    one API group: triggered approvals then take part in the limit, and may use all of it."""
     review_chunk_customers: int = _scheduled(1000, validate.Range(min=1, max=10_000))
     """Customers that are reviewed together: one obligation, one transaction."""
     submit_min_margin_s: float = _scheduled(60.0, _NOT_NEGATIVE)
@@ -302,6 +305,10 @@ def load() -> Settings:
         problems = (f"{name}: {' '.join(messages)}" for name, messages in sorted(messages_by_name.items()))
         raise SettingsError(tuple(problems)) from None
     settings = Settings(**values)
+    if settings.optimove_rate_reserved >= settings.optimove_rate_calls:
+        raise SettingsError(
+            (f"{PREFIX}OPTIMOVE_RATE_RESERVED: must be less than {PREFIX}OPTIMOVE_RATE_CALLS.",)
+        )
     if settings.send_margin_ms >= settings.triggered_timeout_ms:
         raise SettingsError((f"{PREFIX}SEND_MARGIN_MS: must be less than {PREFIX}TRIGGERED_TIMEOUT_MS.",))
     return settings

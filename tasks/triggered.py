@@ -20,6 +20,7 @@ from clearance.ledger import triggered as ledger
 from clearance.ledger.decisions import Answer, NewApproval, NewDecision
 from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.limits.cooldown import CoolDown
+from clearance.limits.rate import RateLimit, Urgency
 from clearance.obligations import Claimed, MissedReason
 from clearance.optimove.http import VENDOR
 from clearance.optimove.triggered import TriggeredNotification, reload_triggered
@@ -76,13 +77,17 @@ class ApprovalAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggeredServices(Services):
-    """What this lane needs besides: who decides, the vendor, and what may be spent on one call."""
+    """What this lane needs besides: who decides, the vendor, and what may be spent on one call.
+
+    `limit` is the scheduled lanes' where the vendor counts both together; None where this lane has a limit of its own.
+    """
 
     decider: Decides
     vendor: Approvals
     cooldown: CoolDown
     send_margin: timedelta
     attempt_timeout_s: float
+    limit: RateLimit | None = None
 
 
 class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
@@ -132,7 +137,7 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         failure: RetryLater | None = None
         calls = _CALLS_IN_FIRST_RUN if held.claimed.attempt == 1 else 1
         for call in range(1, calls + 1):
-            self._wait_for_cooldown(deadline)
+            self._wait_for_turn(deadline)
             now = services.clock()
             if deadline.remaining_s(now) <= 0:
                 raise self._too_late(held, deadline, now, failure)
@@ -146,8 +151,13 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         assert failure is not None  # noqa: S101 - every other way out of the loop returns or raises
         raise failure
 
-    def _wait_for_cooldown(self, deadline: Deadline) -> None:
-        wait_s = self.services.cooldown.remaining_s()
+    def _wait_for_turn(self, deadline: Deadline) -> None:
+        self._wait(self.services.cooldown.remaining_s(), deadline)
+        if self.services.limit is not None:
+            while wait_s := self.services.limit.take(Urgency.URGENT):
+                self._wait(wait_s, deadline)
+
+    def _wait(self, wait_s: float, deadline: Deadline) -> None:
         if wait_s <= 0:
             return
         # Jitter: the whole fleet waits for the same moment.

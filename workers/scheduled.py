@@ -76,6 +76,17 @@ class Planning:
             return seconds_per_call(connection)
 
 
+def rate_limit(settings: Settings) -> RedisRateLimit:
+    """The fleet's, of the API group that scheduled calls belong to."""
+    return RedisRateLimit(
+        shared_redis(settings),
+        _GROUP,
+        calls=settings.optimove_rate_calls,
+        window_s=settings.optimove_rate_window_s,
+        reserved=settings.optimove_rate_reserved,
+    )
+
+
 class SubmitLane:
     """What the tasks of the submit lane share, made when the first of them needs it."""
 
@@ -125,9 +136,7 @@ class SubmitLane:
             "services": _services(here, the_ledger) | {"ledger": the_ledger},
             "vendor": _calls(here),
             "calling": Calling(
-                limit=RedisRateLimit(
-                    redis, _GROUP, calls=here.optimove_rate_calls, window_s=here.optimove_rate_window_s
-                ),
+                limit=rate_limit(here),
                 cooldown=RedisCoolDown(redis, _GROUP),
                 clock=utc_now,
                 pause=time.sleep,

@@ -135,6 +135,7 @@ def triggered_services(settings: Settings, rules: RulesKeeper) -> TriggeredServi
         cooldown=RedisCoolDown(shared_redis(settings), "optimove-triggered-approval"),
         send_margin=timedelta(milliseconds=settings.send_margin_ms),
         attempt_timeout_s=settings.attempt_timeout_ms / 1000,
+        limit=scheduled.rate_limit(settings) if settings.optimove_rate_reserved else None,
     )
 
 
@@ -153,10 +154,11 @@ def require_ingest(settings: Settings) -> None:
     """Refuse to open a door that would refuse everything.
 
     Raises:
-        SettingsError: No webhook secret is set.
+        SettingsError: Neither a webhook secret nor a listener token is set.
     """
-    if not settings.optimove_webhook_secrets:
-        raise SettingsError(("CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS: required by ingest to verify signatures",))
+    if not settings.optimove_webhook_secrets and not settings.optimove_listener_token:
+        told = "CLEARANCE_OPTIMOVE_WEBHOOK_SECRETS or CLEARANCE_OPTIMOVE_LISTENER_TOKEN: required by ingest"
+        raise SettingsError((f"{told}, or nobody is let in",))
 
 
 def ingest_parts(settings: Settings) -> IngestParts:

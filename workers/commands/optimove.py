@@ -22,10 +22,13 @@ from workers.commands.optimove_output import HIDDEN, shown, told
 EXIT_REFUSED, EXIT_SETTINGS = 1, 2
 # Not among the settings: it is for one command, and on the command line every user of the machine could read it.
 NEW_SECRET_VARIABLE = "OPTIMOVE_NEW_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable, not a secret
-V1_EVENT, V2_EVENT = "5", "18"
+V1_EVENT, V1_CANCEL_EVENT, V2_EVENT = "5", "4", "18"
 
 _event_option = click.option(
-    "--event", required=True, type=click.Choice([V1_EVENT, V2_EVENT]), help="5 for V1 campaigns, 18 for V2."
+    "--event",
+    required=True,
+    type=click.Choice([V1_EVENT, V1_CANCEL_EVENT, V2_EVENT]),
+    help="5 for V1 campaigns and 4 for their cancellations, 18 for V2.",
 )
 
 

@@ -147,11 +147,17 @@ def _table(fleet: Fleet, *, password_made: bool) -> list[str]:
     where = f"in {_shown(password_file(here))}" if password_made else "as set"
     table = Table("what", "where", "note", box=None, header_style="bold")
     table.add_row(
-        "ingest", fleet.ingest_url, "POST /webhooks/optimove/triggered; /readyz, /metrics, /openapi.json"
+        "ingest",
+        fleet.ingest_url,
+        "POST /webhooks/optimove/triggered, send-groups, events; /readyz, /metrics, /openapi.json",
     )
     table.add_row("Flower", fleet.flower_url, f"user {here.flower_user}, password {where}")
     if fleet.vendor:
-        table.add_row("sandbox", fleet.vendor.base_url, "POST /sandbox/triggered/play; GET /sandbox/report")
+        table.add_row(
+            "sandbox",
+            fleet.vendor.base_url,
+            "POST /sandbox/triggered/play or /sandbox/send-groups",
+        )
     if fleet.embeds_broker:
         table.add_row(
             "broker", here.broker_url, "embedded, with its data in " + _shown(fleet.state_dir / "broker")

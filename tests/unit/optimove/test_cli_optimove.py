@@ -155,7 +155,7 @@ def test_listeners_are_listed_as_json(peer: Peer) -> None:
     [
         ("settings", "set"),
         ("settings", "set", "--timeout-ms", "0"),
-        ("listeners", "register", "--event", "4", "--url", "https://example.com"),
+        ("listeners", "register", "--event", "6", "--url", "https://example.com"),
         ("listeners", "register", "--event", "5", "--url", "example.com/hook"),
         ("webhooks", "create", "http://[1"),
         ("webhooks", "create", "ftp://example.com"),

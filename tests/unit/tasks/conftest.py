@@ -24,6 +24,7 @@ from tests.fakes.ledgers import new_ledger
 from tests.fakes.metrics import RecordingMetrics
 from tests.fakes.owed import LEASE, accept, notification
 from tests.fakes.payloads import epoch_ms, triggered_body
+from tests.fakes.rate import FakeRateLimit
 from tests.fakes.vendor import FakeVendor
 
 SEND_MARGIN = timedelta(seconds=0.2)
@@ -70,6 +71,7 @@ class Worker:
         self.jitter = 0.5
         self.pauses: list[float] = []
         self.rules = load_rules(RULES, source="rules.toml")
+        self.limit: FakeRateLimit | None = None
         self.asks_by_check: dict[str, AsksOutside] = {}
         self.task = ApproveTriggered(self._services)
 
@@ -93,6 +95,7 @@ class Worker:
             cooldown=self.cooldown,
             send_margin=SEND_MARGIN,
             attempt_timeout_s=ATTEMPT_TIMEOUT_S,
+            limit=self.limit,
         )
 
     def _pause(self, seconds: float) -> None:

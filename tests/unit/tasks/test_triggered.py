@@ -10,6 +10,7 @@ from sqlalchemy import select
 from clearance.decisions.inputs import digest_of, inputs_of
 from clearance.errors import VendorThrottled, VendorUnavailable
 from clearance.ledger.tables import approvals, decisions
+from clearance.limits.rate import Urgency
 from clearance.obligations import MissedReason
 from clearance.optimove.http import VENDOR
 from clearance.optimove.triggered import reload_triggered
@@ -17,6 +18,7 @@ from tasks.base import ObligationMissed
 from tests.fakes.clock import START
 from tests.fakes.owed import row
 from tests.fakes.payloads import triggered_body
+from tests.fakes.rate import FakeRateLimit
 from tests.unit.tasks.conftest import ATTEMPT_TIMEOUT_S, Worker
 
 _DOWN = VendorUnavailable(VENDOR, "503 from the vendor", status=503)
@@ -243,3 +245,27 @@ def test_a_vendor_that_asks_for_time_with_a_503_is_not_called_again_at_once(work
 
     assert len(worker.vendor.calls) == 1
     assert row(worker.ledger, "a").run_at == START + timedelta(seconds=2)
+
+
+def test_where_the_vendor_counts_all_lanes_together_an_approval_waits_for_its_turn(worker: Worker) -> None:
+    worker.limit = FakeRateLimit(worker.clock, calls=2, window_s=0.5, reserved=1)
+    worker.limit.take(Urgency.ORDINARY)
+    for name in ("a", "b"):
+        worker.accept(name)
+
+    assert [worker.run("a"), worker.run("b")] == ["done", "done"]
+
+    first, second = worker.vendor.calls
+    assert (first.at - START).total_seconds() == 0
+    assert (second.at - START).total_seconds() >= 0.5
+
+
+def test_an_approval_that_would_wait_too_long_for_its_turn_gives_the_thread_back(worker: Worker) -> None:
+    worker.limit = FakeRateLimit(worker.clock, calls=1, window_s=3.0)
+    worker.limit.take(Urgency.URGENT)
+    worker.accept("a")
+
+    with pytest.raises(CeleryRetry):
+        worker.run("a")
+
+    assert worker.vendor.calls == []
