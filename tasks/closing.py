@@ -73,18 +73,22 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
     def work(self, held: CloseAttempt) -> None:
         """Give up what is left, chunk by chunk, and end the revision."""
         services, group, revision = self.services, held.held.group, held.held.number
-        while left := self._left(group, revision):
-            for number in left:
-                chunk = LeftChunk(
-                    group_id=group.group_id,
-                    revision=revision,
-                    generation=group.generation,
-                    number=number,
-                    now=services.clock(),
-                )
-                services.commits.submit(closing.miss_many, chunk).result()
-        end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=True)
-        end_and_tell(services, services.ledger, end)
+        while True:
+            while left := self._left(group, revision):
+                for number in left:
+                    chunk = LeftChunk(
+                        group_id=group.group_id,
+                        revision=revision,
+                        generation=group.generation,
+                        number=number,
+                        now=services.clock(),
+                    )
+                    services.commits.submit(closing.miss_many, chunk).result()
+            end = closing.End(group_id=group.group_id, revision=revision, now=services.clock(), is_over=True)
+            end_and_tell(services, services.ledger, end)
+            # A fetch that was still going may have stored a chunk just before: then it has not ended.
+            if not self._left(group, revision):
+                return
 
     def _left(self, group: Group, revision: int) -> list[int]:
         """Chunks to be given up; none any more if the vendor has said something else meanwhile."""
