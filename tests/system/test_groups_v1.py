@@ -39,7 +39,7 @@ def test_the_approved_of_a_campaign_are_told_and_nobody_else(here: GroupsFleet) 
 def test_a_campaign_that_is_taken_back_before_its_approvals_are_due_is_not_answered(
     here: GroupsFleet,
 ) -> None:
-    told = here.tell(2500, 7)
+    told = here.tell(2500, 5)
     here.wait_heard(told)
     here.cancel(told)
     here.wait_state(told, "cancelled", timeout_s=5)
