@@ -155,12 +155,15 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
             known = chunks.stored(connection, group.group_id, group.generation)
         held.stored, number = known.customers, known.last_number
         fresh = self._fresh(held, known.seen, self._rows(group))
+        before: Future[Added] | None = None
         for portion in _portions(fresh, services.chunk_customers):
             number += 1
-            if not self._store(group, number, portion):
+            # One chunk is committed while the next one is read.
+            if before is not None and not _is_wanted(before):
                 return False
+            before = self._store(group, number, portion)
             held.stored += len(portion)
-        return True
+        return before is None or _is_wanted(before)
 
     def _look_again(self, held: FetchAttempt) -> None:
         group = held.held.group
@@ -202,7 +205,7 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
                 seen.add(key)
                 yield row
 
-    def _store(self, group: Group, number: int, customers: Sequence[Customer]) -> bool:
+    def _store(self, group: Group, number: int, customers: Sequence[Customer]) -> "Future[Added]":
         services = self.services
         chunk = NewChunk(
             group_id=group.group_id,
@@ -213,10 +216,7 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
             hedge_after=services.hedge_after,
             trace_id=group.trace_id,
         )
-        added: Added = services.commits.submit(chunks.add_many, chunk).result()
-        if added.is_wanted and not added.is_new:
-            raise StoredByAnother("another worker has stored a chunk of this number")
-        return added.is_wanted
+        return services.commits.submit(chunks.add_many, chunk)
 
     def _tell(self, group: Group, held: FetchAttempt) -> None:
         if held.malformed:
@@ -228,6 +228,14 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         if told is not None and told != found:
             self.services.metrics.count("group_counts_differ_total", api=group.api)
             log.error("group.count_differs", group=group.group_id, told=told, fetched=found)
+
+
+def _is_wanted(stored: "Future[Added]") -> bool:
+    """Whether the group still wants its chunks, now that this one is committed."""
+    added = stored.result()
+    if added.is_wanted and not added.is_new:
+        raise StoredByAnother("another worker has stored a chunk of this number")
+    return added.is_wanted
 
 
 def _too_late(held: FetchAttempt, now: datetime) -> DeadlinePassed:

@@ -10,7 +10,7 @@ was given back might come up too late.
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import structlog
@@ -43,6 +43,9 @@ log = structlog.get_logger()
 
 # How often it is asked whether more is decided.
 _LOOK_EVERY_S = 0.2
+# A call that is not full waits so long for more to be decided, but not when the hard stop is near.
+_GATHER = timedelta(seconds=1)
+_GATHER_UNTIL_BEFORE_STOP = timedelta(seconds=5)
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 # Near the hard stop the pauses grow shorter, down to this.
@@ -54,13 +57,15 @@ _MOST_DOUBLINGS = 10
 class SubmitAttempt:
     """One run: the obligation and its group.
 
-    `failures` are those in a row, `last_error` is the last of them; `sent` are chunks sent by it, and not confirmed.
+    `failures` are those in a row, `last_error` is the last of them; `sent` are chunks sent by it, and not confirmed;
+    `gathers_until` is when what is decided goes, though the call is not full.
     """
 
     held: ClaimedGroup
     failures: int = field(default=0, init=False)
     last_error: str = field(default="", init=False)
     sent: set[int] = field(default_factory=set, init=False)
+    gathers_until: datetime | None = field(default=None, init=False)
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -137,13 +142,27 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
         if decided is None:
             log.info("group.not_current", group=group.group_id, revision=revision)
             return True
-        if decided.numbers:
+        if decided.numbers and not self._may_gather(held, decided):
+            held.gathers_until = None
             self._send(held, decided)
             return False
-        if self._has_ended(held):
+        if not decided.numbers and self._has_ended(held):
             return True
         services.pause(_LOOK_EVERY_S)
         return False
+
+    def _may_gather(self, held: SubmitAttempt, decided: DecidedChunks) -> bool:
+        """Whether to wait a moment, because the call is not full and more is coming: calls are limited."""
+        services, now = self.services, self.services.clock()
+        customers = len(decided.answers)
+        if customers + customers // len(decided.numbers) > services.customers_per_call:
+            return False
+        held.gathers_until = held.gathers_until or now + _GATHER
+        if now >= min(held.gathers_until, held.claimed.deadline_at - _GATHER_UNTIL_BEFORE_STOP):
+            return False
+        with services.ledger.read() as connection:
+            progress = submissions.progress(connection, decided.group.group_id)
+        return progress is not None and (progress.undecided > 0 or progress.group.fetched_at is None)
 
     def _has_ended(self, held: SubmitAttempt) -> bool:
         """Whether every customer is submitted; that ends the revision."""
@@ -213,8 +232,8 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
 
     def _tell(self, call: NewApproval, *, took_s: float, deadline_at: datetime) -> None:
         metrics, margin_s = self.services.metrics, (deadline_at - call.sent_at).total_seconds()
-        labels = {"vendor": VENDOR, "call": "group_approvals", "outcome": call.answer.value}
-        metrics.observe("vendor_call_seconds", took_s, **labels)
+        outcome = call.answer.value
+        metrics.observe("vendor_call_seconds", took_s, vendor=VENDOR, call="group_approvals", outcome=outcome)
         metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
         log.info(
             "group.called",
