@@ -119,6 +119,30 @@ def test_chunks_that_are_decided_later_follow(worker: ScheduledWorker, work: Wor
     assert worker.group().state == "submitted"
 
 
+def test_what_is_decided_within_a_second_goes_in_one_call(worker: ScheduledWorker, work: Work) -> None:
+    hear(worker.ledger)
+    work.fetch(["C1"], ["C2"])
+    work.decide(2, ("C2", APPROVED))
+    decided_at = SUBMIT_AT + SECOND / 2
+    worker.later.append((decided_at, lambda: work.decide(1, ("C1", REFUSED), at=decided_at)))
+
+    assert worker.submit() == "done"
+
+    assert _told(worker) == [{"C1": False, "C2": True}]
+
+
+def test_near_the_hard_stop_nothing_waits_for_company(worker: ScheduledWorker, work: Work) -> None:
+    hear(worker.ledger)
+    work.fetch(["C1"], ["C2"])
+    work.decide(2, ("C2", APPROVED))
+    worker.clock.now = HARD_STOP - 5 * SECOND
+
+    with pytest.raises(ObligationMissed):
+        worker.submit()
+
+    assert worker.vendor.told[0].at == HARD_STOP - 5 * SECOND
+
+
 def test_a_group_is_not_ended_before_its_customers_are_all_fetched(
     worker: ScheduledWorker, work: Work
 ) -> None:
