@@ -6,14 +6,18 @@ not evaluated at all, because `true || missing` would be true.
 
 Customers who lack the same values are judged together, `columns.ROWS` at a time. What comes out is what each check says
 of each customer alone: where one evaluation of many fails, it is halved until the one who made it fail stands alone.
+Checks over one value that comes again and again are not evaluated again, but remembered (`memory`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from clearance.decisions.columns import ROWS, Columns
 from clearance.decisions.decision import APPROVED, Campaign, Customer, Verdict
 from clearance.decisions.expressions import CHECK_VARIABLES, ExpressionError, Kind, compile_condition
+from clearance.decisions.memory import Memory, memory_of
 from clearance.decisions.rules import CelCheck, Otherwise
 from clearance.decisions.values import Unusable, convert, convert_all
 
@@ -42,6 +46,7 @@ class CompiledCheck:
         self.names = tuple(name for name in kind_by_name if name in self.condition.names)
         self.refused = Verdict(approved=False, reasons=(check.reason,))
         self.failed = Verdict(approved=False, reasons=(f"ERROR:{check.id}",))
+        self.memory = memory_of(self.condition, kind_by_name)
         self._may_be_missing = check.when_missing is Otherwise.APPROVE
 
     def judge(self, columns: ColumnByName, row: int) -> bool | None:
@@ -129,6 +134,24 @@ class CelChecks:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Which checks are asked, together where `columns` is there, and which are remembered.
+
+    Verdicts are kept by the answers: those of the checks asked, and one of each that is remembered.
+    """
+
+    asked: Sequence[CompiledCheck]
+    remembered: Sequence[CompiledCheck]
+    columns: Columns | None
+    verdict_by_answers: dict[tuple[Any, ...], Verdict] = field(default_factory=dict)
+
+    @property
+    def memories(self) -> list[tuple[str, Memory]]:
+        """Each with the name of its column."""
+        return [(check.names[0], check.memory) for check in self.remembered if check.memory]
+
+
 class _Alike:
     """Customers who lack the same values: some checks have their verdict by that, the others are evaluated."""
 
@@ -139,17 +162,13 @@ class _Alike:
         self._evaluated = [
             check for check, verdict in zip(checks, self._of_gaps, strict=True) if verdict is None
         ]
-        self._columns: Columns | None = None
         self._rows_until_compiled = _COMPILE_AFTER_ROWS
-        self._verdict_by_answers: dict[tuple[object, ...], Verdict] = {}
+        self._plan = self._planned()
 
     def compile(self) -> None:
         """Be ready for many. Where that is not possible, each is asked alone."""
         self._rows_until_compiled = -1
-        try:
-            self._columns = Columns([check.condition for check in self._evaluated], self._kind_by_name)
-        except ExpressionError:
-            self._columns = None
+        self._plan = self._planned()
 
     def verdicts(self, columns: ColumnByName, count: int) -> list[Verdict]:
         """One for each row of the columns, in their order."""
@@ -157,41 +176,65 @@ class _Alike:
             self._rows_until_compiled -= count
             if self._rows_until_compiled < 0:
                 self.compile()
-        found: list[Verdict] = []
+        plan = self._plan
+        remembered = [memory.answers(columns[name]) for name, memory in plan.memories]
+        if any(answers is None for answers in remembered):
+            self._plan = self._planned()
+            return self.verdicts(columns, count)
+        asked: list[tuple[object, ...]] = []
         for start in range(0, count, ROWS):
-            found += map(self._verdict, self._answers(columns, start, min(start + ROWS, count)))
-        return found
+            asked += self._answers(plan, columns, start, min(start + ROWS, count))
+        each = zip(asked, *(answers for answers in remembered if answers is not None), strict=True)
+        return [self._verdict(plan, answers) for answers in each]
 
-    def _answers(self, columns: ColumnByName, start: int, stop: int) -> Iterable[tuple[object, ...]]:
-        if self._columns is None:
-            return [self._alone(columns, row) for row in range(start, stop)]
-        found = self._columns.judge(columns, start, stop)
+    def _planned(self) -> "_Plan":
+        """As things are: a memory that has become full is none any more."""
+        remembered = [check for check in self._evaluated if check.memory and not check.memory.is_full]
+        asked = [check for check in self._evaluated if check not in remembered]
+        columns = None
+        if self._rows_until_compiled < 0:
+            with suppress(ExpressionError):
+                columns = Columns([check.condition for check in asked], self._kind_by_name)
+        return _Plan(asked=asked, remembered=remembered, columns=columns)
+
+    def _answers(
+        self, plan: "_Plan", columns: ColumnByName, start: int, stop: int
+    ) -> Iterable[tuple[object, ...]]:
+        if not plan.asked:
+            return [()] * (stop - start)
+        if plan.columns is None:
+            return [_alone(plan, columns, row) for row in range(start, stop)]
+        found = plan.columns.judge(columns, start, stop)
         if found is not None:
             return map(tuple, found)
         if stop - start == 1:
-            return [self._alone(columns, start)]
+            return [_alone(plan, columns, start)]
         middle = (start + stop) // 2
-        return [*self._half(columns, start, middle), *self._half(columns, middle, stop)]
+        return [*self._half(plan, columns, start, middle), *self._half(plan, columns, middle, stop)]
 
-    def _half(self, columns: ColumnByName, start: int, stop: int) -> Iterable[tuple[object, ...]]:
+    def _half(
+        self, plan: "_Plan", columns: ColumnByName, start: int, stop: int
+    ) -> Iterable[tuple[object, ...]]:
         # One of the two failed: check by check is next, where the other is cheap and this one is due.
-        return self._answers(columns, start, stop) if stop - start > 1 else [self._alone(columns, start)]
+        return (
+            self._answers(plan, columns, start, stop) if stop - start > 1 else [_alone(plan, columns, start)]
+        )
 
-    def _alone(self, columns: ColumnByName, row: int) -> tuple[object, ...]:
-        return tuple(check.judge(columns, row) for check in self._evaluated)
-
-    def _verdict(self, answers: tuple[object, ...]) -> Verdict:
-        found = self._verdict_by_answers.get(answers)
+    def _verdict(self, plan: "_Plan", answers: tuple[Any, ...]) -> Verdict:
+        known = plan.verdict_by_answers
+        found = known.get(answers)
         if found is None:
-            found = self._together(answers)
-            if len(self._verdict_by_answers) < _VERDICTS_MAX:
-                self._verdict_by_answers[answers] = found
+            found = self._together(plan, answers)
+            if len(known) < _VERDICTS_MAX:
+                known[answers] = found
         return found
 
-    def _together(self, answers: Iterable[object]) -> Verdict:
-        left = iter(answers)
+    def _together(self, plan: "_Plan", answers: tuple[Any, ...]) -> Verdict:
+        asked, *remembered = answers
+        answer_by_check = dict(zip(plan.asked, asked, strict=True))
+        answer_by_check.update(zip(plan.remembered, remembered, strict=True))
         each = [
-            check.of_answer(next(left)) if verdict is None else verdict
+            check.of_answer(answer_by_check[check]) if verdict is None else verdict
             for check, verdict in zip(self._checks, self._of_gaps, strict=True)
         ]
         return Verdict(
@@ -204,3 +247,7 @@ def _variable(name: str, campaign: Campaign, customers: Sequence[Customer]) -> S
     if name in _OF_CAMPAIGN:
         return [getattr(campaign, name)] * len(customers)
     return [getattr(customer, name) for customer in customers]
+
+
+def _alone(plan: _Plan, columns: ColumnByName, row: int) -> tuple[object, ...]:
+    return tuple(check.judge(columns, row) for check in plan.asked)

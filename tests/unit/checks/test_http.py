@@ -141,9 +141,9 @@ def test_what_may_pass_is_asked_again_under_the_same_key(
 def test_silence_ends_with_the_timeout_and_is_asked_again(asking: Asking, peer: Peer) -> None:
     peer.answers(hang, yes("C1"))
     began_s = monotonic()
-    check = asking.over(peer, timeout_s=0.15)
+    check = asking.over(peer, timeout_s=0.6)
     assert check.ask(asking.question(customers("C1"))) == [APPROVED]
-    assert 0.14 <= monotonic() - began_s < 2.0
+    assert 0.55 <= monotonic() - began_s < 4.0
     assert len(set(_keys(peer))) == 1
     assert len(peer.requests) == 2
 

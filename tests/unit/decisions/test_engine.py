@@ -144,13 +144,15 @@ def test_many_who_lack_the_same_value_are_asked_together(monkeypatch: pytest.Mon
         return judge(self, columns, start, stop)
 
     monkeypatch.setattr(Columns, "judge", counted)
-    engine = Engine(rules(_ADULT, _LICENSED, attributes=_ATTRIBUTES))
+    # Over two values: an answer about one is remembered, and not asked for again.
+    local = cel("country == 'DE' || is_visitor", id="local")
+    engine = Engine(rules(_ADULT, local, attributes=_ATTRIBUTES))
 
     first = engine.decide_many(CAMPAIGN, [customer(country="FR")] * 40)
     second = engine.decide_many(CAMPAIGN, [customer(country="FR")] * 40)
 
     assert asked == [ROWS, 40 - ROWS]
-    assert {decision.reasons for decision in first + second} == {("MISSING:age", "LICENSED")}
+    assert {decision.reasons for decision in first + second} == {("MISSING:age", "LOCAL")}
 
 
 def test_no_customers_have_no_decisions() -> None:
