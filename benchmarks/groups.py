@@ -1,9 +1,9 @@
 """What does a send group cost: fetch, decide, store, submit, by its size?
 
 In: sizes, and the URL of a ledger (SQLite in the directory by default). Out: wall time by stage, customers a second,
-the peak memory of each process. The whole fleet runs on this machine, sandbox included: ingest, two guardians, one review
-worker of two processes, one submit worker, a broker. With traffic, triggered notifications come in beside the largest
-group, and how long their answers take is told.
+the peak memory of each process. The whole fleet runs on this machine, sandbox included: ingest, two guardians, one
+review worker of two processes, one submit worker, a broker. With traffic, triggered notifications come in beside the
+largest group, and how long their answers take is told.
 
 A group is submitted as soon as it is decided: its ETA is already over when it is announced, so that the stages follow
 each other without waiting, and overlap as they would.
@@ -73,12 +73,21 @@ class _Fleet:
         self._sandbox_url = sandbox_url
         self._ingest_url = ingest_url
         self._http = urllib3.PoolManager(retries=False, timeout=30.0)
+        self._measured = 0
 
     def measure(self, customers: int, *, traffic: bool) -> Measured:
         """One group from its heads-up to its end."""
         self._call("POST", "/sandbox/reset")
+        self._measured += 1
         target = f"{self._ingest_url}/webhooks/optimove/send-groups?token={_TOKEN}"
-        announced = {"customers": customers, "window_s": _WINDOW_S, "targets": [target], "seed": customers}
+        # An id of its own: the ledger remembers the groups before.
+        announced = {
+            "id": 9000 + self._measured,
+            "customers": customers,
+            "window_s": _WINDOW_S,
+            "targets": [target],
+            "seed": customers,
+        }
         vendor_id = str(self._call("POST", "/sandbox/send-groups", announced)["id"])
         if traffic:
             self._play()
