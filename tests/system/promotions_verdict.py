@@ -9,7 +9,7 @@ from tests.system.fleet import APPROVED_COUNTRY, Fleet
 from tests.system.ledger_reader import Owed
 from tests.system.verdict import Verdict, judge
 
-FAILED = "CHECKFAILED:promotion-active"
+FAILED = "CHECK_FAILED:promotion-active"
 _LOCKED = "PROMOTION_NOT_ACTIVE:BONUS_WALLET_LOCKED"
 
 
@@ -43,5 +43,5 @@ def _expected(row: Mapping[str, Any], owed: Owed) -> str:
     if row["personalization"]["country"] != APPROVED_COUNTRY:
         assert against == ["COUNTRY_NOT_LICENSED"]
     elif against != [FAILED]:
-        assert against == ([_LOCKED] if row["user_id"].endswith("6") else [])
+        assert against == ([_LOCKED] if row["user_id"].endswith("6") else []), against
     return "rejected" if against else "approved"
