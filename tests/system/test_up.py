@@ -60,6 +60,7 @@ def _environment(directory: Path, **settings: str) -> dict[str, str]:
     given = dict(zip(names, ports, strict=True)) | {
         "STATE_DIR": str(directory / "var"),
         "LEDGER_URL": f"sqlite:///{directory / 'ledger.db'}",
+        "RULES_PATH": str(Path(__file__).parents[2] / "config/rules.toml"),
     }
     return inherited | {f"CLEARANCE_{name}": value for name, value in (given | settings).items()}
 
@@ -125,7 +126,7 @@ def test_it_says_first_who_the_vendor_is_and_then_where_everything_is(up: Up) ->
 
 def test_every_line_says_whose_it_is_and_json_is_passed_on_whole(up: Up) -> None:
     names = {"up", "broker", "db-upgrade", "sandbox", "ingest", "flower", "guardian-1", "guardian-2"}
-    names |= {"triggered-1", "triggered-2"}
+    names |= {"triggered-1", "triggered-2", "review-1", "submit-1"}
     lines = [line.split(" | ", 1) for line in up.output.splitlines()]
 
     assert {name.strip() for name, *_ in lines} <= names
