@@ -33,8 +33,9 @@ check: $(BUILT) ## Format, lint, types, imports, generated documents, unit tests
 	@$(BIN)/python -m config.reference --check
 	@$(PYTEST) tests/unit
 
+# After `check` in one call of make the unit tests have run.
 test: $(BUILT) ## All tests that need no server beyond the embedded ones
-	@$(PYTEST) -m "not services"
+	@$(PYTEST) -m "not services" $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/unit)
 
 integration: $(BUILT) ## The tests that need Redis, PostgreSQL and RabbitMQ; with CI=true a missing one is a failure
 	@$(PYTEST) -m services
