@@ -94,7 +94,8 @@ def test_whatever_is_sent_to_the_webhook_gets_a_documented_answer_and_never_a_5x
     send()
     fleet.note(f"{mode.value}, signed {is_signed}: {dict(seen)}")
     assert sum(seen.values()) >= 50
-    assert set(seen) <= ({202, 400, 422} if is_signed else {400, 401})
+    # 401 for a signed one: whatever else is right, its timestamp may be years from now.
+    assert set(seen) <= ({202, 400, 401, 422} if is_signed else {400, 401})
 
 
 def test_a_good_notification_with_parts_replaced_gets_a_documented_answer_and_never_a_5xx(
