@@ -86,7 +86,7 @@ def test_whatever_is_sent_to_the_webhook_gets_a_documented_answer_and_never_a_5x
 ) -> None:
     operation, seen = _schema(fleet)[_WEBHOOK]["POST"], Counter[int]()
 
-    @settings(_SETTINGS, max_examples=150 if is_signed else 50)
+    @settings(_SETTINGS, max_examples=70 if is_signed else 50)
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Case) -> None:
         seen[_answer(case, _Signed() if is_signed else None)] += 1
@@ -129,7 +129,7 @@ def test_whatever_is_sent_to_a_scheduled_route_gets_a_documented_answer_and_neve
 ) -> None:
     operation, seen = _schema(fleet, url=url_by_route[route])[route]["POST"], Counter[int]()
 
-    @settings(_SETTINGS, max_examples=150 if has_token else 50)
+    @settings(_SETTINGS, max_examples=70 if has_token else 50)
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Case) -> None:
         seen[_answer(case, _PASSWORD if has_token else None)] += 1
