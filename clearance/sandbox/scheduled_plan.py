@@ -3,6 +3,7 @@
 `PlanSchema` holds what both flows share. Each flow adds its facts: whatever only its notifications and rows need.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -161,9 +162,9 @@ class PlanSchema(Schema):
             facts=self.make_facts(data),
         )
 
+    @abstractmethod
     def make_facts(self, data: dict[str, Any]) -> Facts:
         """What the flow adds."""
-        raise NotImplementedError
 
 
 def load_targets(texts: Sequence[str], token: str | None) -> tuple[URL, ...]:

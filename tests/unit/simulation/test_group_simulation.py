@@ -1,4 +1,4 @@
-"""Thousands of simulated runs of scheduled groups: never after the deadline, never twice, never forgotten.
+"""Simulated runs of scheduled groups: never after the deadline, never twice, never forgotten.
 
 Each run is drawn from its seed, and plays hours in milliseconds: see `plots`. A failure names its seed and tells the
 story. By hand, more of them, or one again:
