@@ -308,6 +308,15 @@ def test_answers_of_a_campaign_are_its_approved_in_the_sites_time(make: MakeCall
     }
 
 
+def test_an_approval_that_is_taken_back_is_told_as_false(make: MakeCalls, peer: Peer) -> None:
+    peer.answers(reply(200))
+    make().submit_v1("1359", ["C1"], AT, withdrawn=["C2"])
+    assert json.loads(only(peer).body)["PromosUpdated"] == [
+        {"CustomerID": "C1", "Status": True},
+        {"CustomerID": "C2", "Status": False},
+    ]
+
+
 @pytest.mark.parametrize("campaign_id", ["C-7", "007", "٣", "9" * 30])
 def test_a_campaigns_id_that_is_no_plain_number_goes_back_as_it_came(
     make: MakeCalls, peer: Peer, campaign_id: str

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Retry as CeleryRetry
 
+from clearance.ledger import closing
 from clearance.ledger.engine import Ledger
 from clearance.ledger.tables import decisions
 from tests.fakes.clock import ManualClock
@@ -124,6 +125,26 @@ def test_more_chunks_than_are_looked_up_at_once_are_all_given_up(worker: Schedul
 
     assert worker.states() == ["missed"] * 120
     assert _told(worker) == {"NOT_DECIDED_IN_TIME": 120}
+
+
+def test_a_chunk_that_a_fetch_stores_while_the_books_are_closed_is_given_up_too(
+    worker: ScheduledWorker, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear(worker.ledger)
+    work.fetch(["C1"], is_all=False)
+    submit = worker.commits.submit
+
+    def meanwhile(operation: Any, item: Any) -> Any:
+        if operation is closing.end_many and worker.group().chunk_count == 1:
+            work.fetch(["C2"], first=2, is_all=False)
+        return submit(operation, item)
+
+    monkeypatch.setattr(worker.commits, "submit", meanwhile)
+
+    assert worker.close() == "done"
+
+    assert worker.group().state == "missed"
+    assert _told(worker)["NOT_DECIDED_IN_TIME"] == 2
 
 
 def test_a_group_that_was_answered_is_closed_without_a_word(worker: ScheduledWorker, work: Work) -> None:
