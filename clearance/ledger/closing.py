@@ -8,8 +8,9 @@ its own and safe to repeat; who submits a chunk late, because the vendor's answe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from clearance.decisions.decision import Decision
 from clearance.ledger import group_obligations as owed
@@ -52,7 +53,7 @@ class Ended:
     Attributes:
         submitted: Those submitted under this revision; `not_decided` and `not_sent` were fetched in vain.
         not_fetched: Of those that the vendor told of, how many never came; 0 when it told no number.
-        margin_s: What was left of the time when the last call was answered; None when there was no call.
+        margin_s: What was left of the time when the last call was taken; None when none was.
     """
 
     group: Group
@@ -80,6 +81,24 @@ class Ending:
 
     ended: Ended | None = None
     chunks_left: int = 0
+
+
+def ended_of(revision: Row[Any], group: Group, ended_as: EndedAs) -> Ended:
+    """How a revision of the group ended, by its row."""
+    # Of a generation before, how many were fetched is not known any more.
+    is_counted = group.fetched_at is None and group.generation == revision.generation
+    expected = group.expected_customers if is_counted else None
+    # Without a call, the revision says how late it was told.
+    is_margin = revision.margin_ms is not None and revision.last_call_at is not None
+    return Ended(
+        group=group,
+        ended_as=ended_as,
+        submitted=revision.submitted,
+        not_decided=revision.not_decided,
+        not_sent=revision.not_sent,
+        not_fetched=max(0, (expected or 0) - group.fetched),
+        margin_s=revision.margin_ms / 1000 if is_margin else None,
+    )
 
 
 def left_chunks(connection: Connection, group_id: str, generation: int, limit: int) -> list[int]:
@@ -162,16 +181,7 @@ def _ended(connection: Connection, group: Group, now: datetime, *, is_complete: 
     end_revision(connection, group, ended_as, now)
     connection.execute(_END_GROUP, {"group": group.group_id, "ended": ended_as, "now": now})
     connection.execute(_DROP_ANSWERS, asked)
-    expected = group.expected_customers if group.fetched_at is None else None
-    return Ended(
-        group=group,
-        ended_as=ended_as,
-        submitted=counts.submitted,
-        not_decided=counts.not_decided,
-        not_sent=counts.not_sent,
-        not_fetched=max(0, (expected or 0) - group.fetched),
-        margin_s=None if counts.margin_ms is None else counts.margin_ms / 1000,
-    )
+    return ended_of(counts, group, ended_as)
 
 
 _LEFT = (ChunkState.FETCHED.value, ChunkState.DECIDED.value)

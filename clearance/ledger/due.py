@@ -11,7 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, case, exists, or_, select, update
 
 from clearance.ledger.decisions import Answer
+from clearance.ledger.group_obligations import SUBMIT, numbers_of
+from clearance.ledger.obligations import IS_PAUSED, in_order
 from clearance.ledger.tables import UNFINISHED, approvals, obligations
+from clearance.ledger.unconfirmed import unconfirmed
 from clearance.obligations import Due, Lane, MissedReason, ObligationId, State, Why
 
 
@@ -42,7 +45,7 @@ def take_due(connection: Connection, now: datetime, limit: int, repeat_after: ti
     Each taken one comes up again after `repeat_after`, doubled with every publication, until somebody claims it: a
     backlog is not made worse by what is meant to help. What was handed over before its time comes up half of that
     after it: the message waited with a worker or the broker, and may be lost with either. Those past their deadline are
-    left to `take_overdue`.
+    left to `take_overdue`, and those of a paused lane to a look after it was resumed.
     """
     rows = connection.execute(_SELECT_DUE, {"now": now, "limit": limit}).all()
     if not rows:
@@ -88,12 +91,26 @@ def take_overdue(connection: Connection, now: datetime, limit: int) -> list[Over
         Overdue(
             obligation_id=ObligationId(row.id),
             lane=Lane(row.lane),
-            reason=MissedReason(row.reason),
+            reason=_reason(connection, row),
             late_s=(now - row.deadline_at).total_seconds(),
             trace_id=row.trace_id,
         )
         for row in rows
     ]
+
+
+def _reason(connection: Connection, row: Row[Any]) -> MissedReason:
+    """Of a submission more is known than whether it was held: a call that was begun is in the ledger.
+
+    Its calls are not about the subject of its obligation, and one that was repeated and taken is no doubt.
+    """
+    if row.task != SUBMIT:
+        return MissedReason(row.reason)
+    group_id, (revision,) = numbers_of(row.subject)
+    if not unconfirmed(connection, group_id, revision):
+        return MissedReason(row.reason)
+    connection.execute(_UNCONFIRMED, {"the_id": row.id})
+    return MissedReason.SENT_UNCONFIRMED
 
 
 def _next_publication(row: Row[Any], now: datetime, repeat_after: timedelta) -> datetime:
@@ -117,8 +134,12 @@ _IS_RUNNING = obligations.c.state == State.RUNNING.value
 _IS_UNCONFIRMED = exists().where(
     approvals.c.subject == obligations.c.subject, approvals.c.outcome == Answer.UNKNOWN.value
 )
+# A message would find its lane paused; once it is resumed, what waited comes up at the next look.
 _IS_DUE = and_(
-    UNFINISHED, obligations.c.publish_at <= bindparam("now"), obligations.c.deadline_at > bindparam("now")
+    UNFINISHED,
+    obligations.c.publish_at <= bindparam("now"),
+    obligations.c.deadline_at > bindparam("now"),
+    ~IS_PAUSED,
 )
 _IS_OVERDUE = and_(
     UNFINISHED,
@@ -142,11 +163,18 @@ _RESCHEDULE = (
 _PUT_BACK = (
     update(obligations)
     .where(
-        obligations.c.id.in_(bindparam("ids", expanding=True)),
-        UNFINISHED,
-        or_(_IS_OPEN, obligations.c.lease_until <= bindparam("at")),
+        in_order(
+            obligations.c.id.in_(bindparam("ids", expanding=True)),
+            UNFINISHED,
+            or_(_IS_OPEN, obligations.c.lease_until <= bindparam("at")),
+        )
     )
     .values(publish_at=bindparam("at"), publications=0)
+)
+_UNCONFIRMED = (
+    update(obligations)
+    .where(obligations.c.id == bindparam("the_id"))
+    .values(reason=MissedReason.SENT_UNCONFIRMED.value)
 )
 _MISS_OVERDUE = (
     update(obligations)

@@ -22,6 +22,9 @@ _WRITES = "clearance_writes"
 # PostgreSQL's undefined_table and undefined_column: the schema is not this release's yet.
 _NOT_MIGRATED = frozenset({"42P01", "42703"})
 _LOCK_LOOK_EVERY_S = 0.0005
+# A thousand decisions touch some two thousand pages. SQLite's defaults hold 500 of them and write the log back after
+# every 1000: with 350,000 decisions in the ledger a chunk then held the write lock for 17 ms instead of 9.
+_CACHE_KIB, _PAGES_BETWEEN_CHECKPOINTS = 16_000, 4000
 
 
 class Ledger:
@@ -110,6 +113,8 @@ def _sqlite(url: Any, timeout_s: float, pool_size: int) -> Engine:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_PAGES_BETWEEN_CHECKPOINTS}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

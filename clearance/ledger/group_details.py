@@ -30,7 +30,8 @@ class Revision:
     """One thing that the vendor said of a group, and how it ended; None while it has not.
 
     Attributes:
-        margin_ms: What was left before the deadline at the last call, or when it was missed without one.
+        first_call_at: When the first call was begun; `last_call_at` is of those that the vendor took.
+        margin_ms: What was left before the deadline at the last of these, or when it was missed without one.
         not_decided: Customers about whom nothing was decided in time.
         not_sent: Customers whose answer was decided, but not sent in time.
     """
@@ -54,7 +55,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupCall:
-    """One call that carried answers of a group to the vendor. Without `answered_at` no answer came back."""
+    """One call that carries answers of a group to the vendor. Without `answered_at` no answer came back, or not yet."""
 
     revision: int | None
     attempt: int
@@ -169,9 +170,8 @@ def _owed(connection: Connection, group: Group) -> tuple[OwedStep, ...]:
 
 
 def obligation_id(task: str, group_id: str, *numbers: int) -> ObligationId:
-    """The id of what is owed for a group, as `group_obligations` makes them."""
-    subject = owed_by_groups.subject_of(group_id, *numbers)
-    return ObligationId(f"{task.removeprefix('clearance.')}:{subject}")
+    """The id of what is owed for a group."""
+    return owed_by_groups.obligation_id(task, owed_by_groups.subject_of(group_id, *numbers))
 
 
 _SELECT_REASONS = select(chunks.c.reasons).where(

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from clearance.ledger.group_facts import ChunkState
 from clearance.ledger.insert_new import insert_new
+from clearance.ledger.obligations import in_order, row_of
 from clearance.ledger.portions import portions
 from clearance.ledger.tables import UNFINISHED, chunks, obligations
 from clearance.obligations import Lane, Obligation, ObligationId, State
@@ -29,6 +31,11 @@ def numbers_of(subject: str) -> tuple[str, list[int]]:
     """The group's id and the numbers of a subject."""
     group_id, *numbers = subject.split(":")
     return group_id, [int(number) for number in numbers]
+
+
+def obligation_id(task: str, subject: str) -> ObligationId:
+    """The id of what is owed: `groups.fetch:GROUP:GENERATION`, ..."""
+    return ObligationId(f"{task.removeprefix('clearance.')}:{subject}")
 
 
 def fetch(
@@ -106,36 +113,20 @@ def close(group_id: str, revision: int, *, now: datetime, deadline_at: datetime,
 
 def owe_new(connection: Connection, items: Sequence[Obligation]) -> None:
     """Owe these from now on; one that is owed already, or was, stays as it is."""
-    if not items:
-        return
-    rows = [
-        {
-            "id": item.obligation_id,
-            "lane": item.lane,
-            "task": item.task,
-            "subject": item.subject,
-            "state": State.OPEN,
-            "created_at": item.created_at,
-            "run_at": item.run_at,
-            "deadline_at": item.deadline_at,
-            "publish_at": item.publish_at,
-            "publications": 0,
-            "attempts": 0,
-            "lease_until": None,
-            "finished_at": None,
-            "reason": None,
-            "last_error": None,
-            "trace_id": item.trace_id,
-        }
-        for item in items
-    ]
-    connection.execute(_INSERT, rows)
+    if items:
+        connection.execute(_INSERT, [row_of(item) | _DEFAULTS for item in items])
 
 
-def cancel_revision(connection: Connection, group_id: str, revision: int, now: datetime) -> None:
-    """Nobody submits or closes it any more; who is at it finds that its attempt does not count."""
+def cancel_revision(
+    connection: Connection, group_id: str, revision: int, now: datetime, *, but_close: bool = False
+) -> None:
+    """Nobody submits or closes it any more; who is at it finds that its attempt does not count.
+
+    `but_close`: whom it missed is still to be told.
+    """
     subject = subject_of(group_id, revision)
-    cancel(connection, [_id(SUBMIT, subject), _id(CLOSE, subject)], now)
+    tasks = (SUBMIT,) if but_close else (SUBMIT, CLOSE)
+    cancel(connection, [obligation_id(task, subject) for task in tasks], now)
 
 
 def cancel(connection: Connection, obligation_ids: Iterable[str], now: datetime) -> None:
@@ -147,14 +138,19 @@ def cancel(connection: Connection, obligation_ids: Iterable[str], now: datetime)
 def of_generation(connection: Connection, group_id: str, generation: int) -> list[str]:
     """To fetch it, and to review what of it is not decided."""
     numbers = connection.execute(_SELECT_UNREVIEWED, {"group_id": group_id, "generation": generation})
-    reviews = [_id(REVIEW, subject_of(group_id, generation, number)) for number in numbers.scalars()]
-    return [_id(FETCH, subject_of(group_id, generation)), *reviews]
+    reviews = [
+        obligation_id(REVIEW, subject_of(group_id, generation, number)) for number in numbers.scalars()
+    ]
+    return [obligation_id(FETCH, subject_of(group_id, generation)), *reviews]
 
 
 def move_generation(
     connection: Connection, group_id: str, generation: int, *, now: datetime, until: datetime
 ) -> None:
-    """What is left to fetch and to review is owed by `until`; what was missed meanwhile is owed again."""
+    """What is left to fetch and to review is owed by `until`; what was missed or parked meanwhile is owed again.
+
+    Who moves a deadline gives time in which a person may have mended what parked it.
+    """
     for ids in portions(of_generation(connection, group_id, generation)):
         connection.execute(_MOVE, {"ids": ids, "until": until})
         connection.execute(_OWE_AGAIN, {"ids": ids, "until": until, "now": now})
@@ -171,7 +167,7 @@ def hasten_submit(
 ) -> None:
     """Submit earlier than planned, unless somebody is at it already."""
     asked = {
-        "the_id": _id(SUBMIT, subject_of(group_id, revision)),
+        "the_id": obligation_id(SUBMIT, subject_of(group_id, revision)),
         "at": max(run_at, now),
         "publish": max(run_at - eta_window, now),
     }
@@ -189,7 +185,7 @@ def _obligation(
     trace_id: str,
 ) -> Obligation:
     return Obligation(
-        obligation_id=_id(task, subject),
+        obligation_id=obligation_id(task, subject),
         lane=Lane.REVIEW if task == REVIEW else Lane.SUBMIT,
         task=task,
         subject=subject,
@@ -201,26 +197,24 @@ def _obligation(
     )
 
 
-def _id(task: str, subject: str) -> ObligationId:
-    return ObligationId(f"{task.removeprefix('clearance.')}:{subject}")
-
-
 _IS_ONE_OF = obligations.c.id.in_(bindparam("ids", expanding=True))
 _INSERT = insert_new(obligations)
+# This insert names every column.
+_DEFAULTS = {"publications": 0, "attempts": 0, "lease_until": None, "last_error": None, "action_id": None}
 _SELECT_UNREVIEWED = select(chunks.c.number).where(
     chunks.c.group_id == bindparam("group_id"),
     chunks.c.generation == bindparam("generation"),
-    chunks.c.state == "fetched",
+    chunks.c.state == ChunkState.FETCHED.value,
 )
 _CANCEL = (
     update(obligations)
-    .where(_IS_ONE_OF, UNFINISHED)
+    .where(in_order(_IS_ONE_OF, UNFINISHED))
     .values(state=State.CANCELLED.value, finished_at=bindparam("now"), lease_until=None)
 )
-_MOVE = update(obligations).where(_IS_ONE_OF, UNFINISHED).values(deadline_at=bindparam("until"))
+_MOVE = update(obligations).where(in_order(_IS_ONE_OF, UNFINISHED)).values(deadline_at=bindparam("until"))
 _OWE_AGAIN = (
     update(obligations)
-    .where(_IS_ONE_OF, obligations.c.state == State.MISSED.value)
+    .where(in_order(_IS_ONE_OF, obligations.c.state.in_([State.MISSED.value, State.PARKED.value])))
     .values(
         state=State.OPEN.value,
         reason=None,

@@ -1,12 +1,12 @@
-"""How a worker holds what is owed for a group, says that its customers are fetched, and ends a revision.
+"""How does a worker hold what is owed for a group, and say that its customers are all fetched?
 
-A revision ends once: submitted when every customer was answered, otherwise missed when its deadline is over. What was
-fetched and not decided by then is refused with a reason, so that whoever asks about a customer is told.
+A fetch ends in the transaction that makes its generation complete. Once it is known how many they are, the group may
+have to be submitted earlier; never later.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -35,13 +35,14 @@ class Fetched:
     """How a fetch ended. If it is done, every customer of the generation is stored.
 
     Attributes:
-        submit_at: When to submit, now that it is known how many they are; only an earlier time counts.
+        margin: How long before the deadline to submit, now that it is known how many they are; only a longer one
+            counts. Of the deadline that holds when this is written, which may not be the one of the fetch.
     """
 
     finish: obligations.Finish
     group_id: str
     generation: int
-    submit_at: datetime
+    margin: timedelta
     eta_window: timedelta
 
 
@@ -76,18 +77,17 @@ def _complete(connection: Connection, item: Fetched) -> None:
     now = item.finish.now
     asked = {"the_group": item.group_id, "of_generation": item.generation, "now": now}
     group = connection.execute(_COMPLETE, asked).first()
-    if group is None or item.submit_at >= group.submit_at:
+    if group is None or item.margin <= group.deadline_at - group.submit_at:
         return
-    connection.execute(_HASTEN, {"the_group": item.group_id, "at": item.submit_at})
-    connection.execute(
-        _HASTEN_REVISION, {"group": item.group_id, "number": group.revision, "at": item.submit_at}
-    )
+    submit_at = group.deadline_at - item.margin
+    connection.execute(_HASTEN, {"the_group": item.group_id, "at": submit_at})
+    connection.execute(_HASTEN_REVISION, {"group": item.group_id, "number": group.revision, "at": submit_at})
     owed.hasten_submit(
         connection,
         item.group_id,
         group.revision,
         now=now,
-        run_at=item.submit_at,
+        run_at=submit_at,
         eta_window=item.eta_window,
     )
 
@@ -101,7 +101,7 @@ _COMPLETE = (
         groups.c.fetched_at.is_(None),
     )
     .values(fetched_at=bindparam("now"))
-    .returning(groups.c.revision, groups.c.submit_at)
+    .returning(groups.c.revision, groups.c.deadline_at, groups.c.submit_at)
 )
 _HASTEN = update(groups).where(groups.c.id == bindparam("the_group")).values(submit_at=bindparam("at"))
 _HASTEN_REVISION = (

@@ -128,8 +128,11 @@ def _hear(connection: Connection, known: Group, item: NewHeadsUp) -> Heard:
         group_rows.tell(connection, known, told.told_at)
         return Heard(group_id=known.group_id, revision=known.revision, is_duplicate=True)
     was_open = not has_ended(connection, known, item.received_at)
-    owed.cancel_revision(connection, known.group_id, known.revision, item.received_at)
-    end_revision(connection, known, EndedAs.SUPERSEDED if was_open else EndedAs.MISSED, item.received_at)
+    ended_as = EndedAs.SUPERSEDED if was_open else EndedAs.MISSED
+    ends_now = end_revision(connection, known, ended_as, item.received_at)
+    # Whom it missed is told by whoever closes it.
+    is_untold = ends_now and not was_open
+    owed.cancel_revision(connection, known.group_id, known.revision, item.received_at, but_close=is_untold)
     if not was_open:
         _give_up(connection, known, ChunkState.MISSED, item.received_at)
     described = _described(item)

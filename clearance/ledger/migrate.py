@@ -15,6 +15,9 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def upgrade(ledger: Ledger) -> str:
     """Bring the schema to the newest revision; safe to repeat, and at once from several hosts.
 
+    A schema that a newer release has made is left as it is: this one runs on it, and while a fleet is upgraded, or when
+    that is taken back, its processes start again as before.
+
     Returns:
         The revision that the ledger is at.
 
@@ -30,6 +33,9 @@ def upgrade(ledger: Ledger) -> str:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(726373)")
             # But who waits for a table keeps everybody else waiting for it: not for long.
             connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+        made = MigrationContext.configure(connection).get_current_revision()
+        if made is not None and made > newest_revision():
+            return made
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

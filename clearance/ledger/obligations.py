@@ -9,10 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, or_, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    TextClause,
+    and_,
+    bindparam,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from clearance.identifiers import new_id
 from clearance.ledger import dead_letters
+from clearance.ledger.mail_tables import lane_pauses
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
@@ -30,6 +43,8 @@ from clearance.obligations import (
 # Hosts of one fleet keep the same time to within this; a message that comes this early is not too early.
 _CLOCK_TOLERANCE = timedelta(milliseconds=100)
 _LONGEST_ERROR_CHARS = 500
+IS_PAUSED = obligations.c.lane.in_(select(lane_pauses.c.lane))
+"""The condition that an obligation's lane is paused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,43 +68,41 @@ class Finish:
 
 def add_many(connection: Connection, items: Sequence[Obligation]) -> None:
     """Owe these from now on."""
-    if not items:
-        return
-    connection.execute(
-        insert(obligations),
-        [
-            {
-                "id": item.obligation_id,
-                "lane": item.lane,
-                "task": item.task,
-                "subject": item.subject,
-                "state": State.MISSED if item.missed else State.OPEN,
-                "reason": item.missed,
-                "finished_at": item.created_at if item.missed else None,
-                "created_at": item.created_at,
-                "run_at": item.run_at,
-                "deadline_at": item.deadline_at,
-                "publish_at": item.publish_at,
-                "trace_id": item.trace_id,
-            }
-            for item in items
-        ],
-    )
+    if items:
+        connection.execute(insert(obligations), [row_of(item) for item in items])
+
+
+def row_of(item: Obligation) -> dict[str, object]:
+    """A new obligation as its row, without the columns that have a default."""
+    return {
+        "id": item.obligation_id,
+        "lane": item.lane,
+        "task": item.task,
+        "subject": item.subject,
+        "state": State.MISSED if item.missed else State.OPEN,
+        "reason": item.missed,
+        "finished_at": item.created_at if item.missed else None,
+        "created_at": item.created_at,
+        "run_at": item.run_at,
+        "deadline_at": item.deadline_at,
+        "publish_at": item.publish_at,
+        "trace_id": item.trace_id,
+    }
 
 
 def claim_many(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Claimed | None]:
-    """Hold what is due and held by nobody; None for what is finished, not yet due, or held by another."""
+    """Hold what is due and held by nobody; None for what is finished, not yet due, or held by another.
+
+    Of a paused lane nothing is held: it comes up at the guardian's first look after the lane was resumed.
+    """
     now = max(request.now for request in requests)
-    rows = connection.execute(
-        _CLAIM,
-        {
-            "ids": sorted({request.obligation_id for request in requests}),
-            "now": now,
-            "due": now + _CLOCK_TOLERANCE,
-            "until": min(request.lease_until for request in requests),
-        },
-    ).all()
+    ids = sorted({request.obligation_id for request in requests})
+    asked = {"ids": ids, "now": now, "due": now + _CLOCK_TOLERANCE}
+    until = min(request.lease_until for request in requests)
+    rows = connection.execute(_CLAIM, asked | {"until": until}).all()
     by_id = {row.id: row for row in rows}
+    if len(by_id) < len(ids):
+        connection.execute(_WAIT_FOR_RESUME, asked)
     claims: list[Claimed | None] = []
     for request in requests:
         row = by_id.pop(request.obligation_id, None)  # pop: the same id twice in one group has one winner
@@ -136,6 +149,16 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
     return results
 
 
+def in_order(*which: ColumnElement[bool] | TextClause, skip_locked: bool = False) -> ColumnElement[bool]:
+    """The condition for several rows to be written: locked in the order of their ids before.
+
+    Two who write the same rows wait for each other in turn, not in a ring: left to itself, PostgreSQL locks them in the
+    order in which it happens to find them.
+    """
+    ids = select(obligations.c.id).where(*which).order_by(obligations.c.id)
+    return obligations.c.id.in_(ids.with_for_update(skip_locked=skip_locked))
+
+
 def _claimed(row: Row[Any]) -> Claimed:
     return Claimed(
         obligation_id=ObligationId(row.id),
@@ -147,6 +170,7 @@ def _claimed(row: Row[Any]) -> Claimed:
         lease_until=row.lease_until,
         attempt=row.attempts,
         trace_id=row.trace_id,
+        last_error=row.last_error,
     )
 
 
@@ -170,6 +194,7 @@ def _ending(item: Finish) -> dict[str, object]:
             "publish_at": item.publish_at or outcome.run_at,
             "publications": 0,
             "lease_until": None,
+            "reason": outcome.reason,
             "last_error": outcome.error[:_LONGEST_ERROR_CHARS],
         }
     if isinstance(outcome, Missed):
@@ -190,19 +215,21 @@ _KEYS = and_(
     tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True)),
 )
 _HELD = obligations.c.state == State.RUNNING.value
+_IS_CLAIMABLE = and_(
+    obligations.c.id.in_(bindparam("ids", expanding=True)),
+    obligations.c.run_at <= bindparam("due"),
+    or_(
+        obligations.c.state == State.OPEN.value,
+        and_(_HELD, obligations.c.lease_until <= bindparam("now")),
+    ),
+)
 
 _CLAIM = (
     update(obligations)
-    .where(
-        obligations.c.id.in_(bindparam("ids", expanding=True)),
-        obligations.c.run_at <= bindparam("due"),
-        or_(
-            obligations.c.state == State.OPEN.value,
-            and_(_HELD, obligations.c.lease_until <= bindparam("now")),
-        ),
-    )
+    .where(in_order(_IS_CLAIMABLE, ~IS_PAUSED))
     .values(
         state=State.RUNNING.value,
+        reason=None,
         attempts=obligations.c.attempts + 1,
         lease_until=bindparam("until"),
         publish_at=bindparam("until"),
@@ -218,17 +245,24 @@ _CLAIM = (
         obligations.c.lease_until,
         obligations.c.attempts,
         obligations.c.trace_id,
+        obligations.c.last_error,
     )
+)
+# The message is spent. Where another is at the row it is not waited for: it is claimed, or its lane goes on.
+_WAIT_FOR_RESUME = (
+    update(obligations)
+    .where(in_order(_IS_CLAIMABLE, IS_PAUSED, skip_locked=True))
+    .values(publish_at=bindparam("now"), publications=0)
 )
 _RENEW = (
     update(obligations)
-    .where(_KEYS, _HELD)
+    .where(in_order(_KEYS, _HELD))
     .values(lease_until=bindparam("until"), publish_at=bindparam("until"))
     .returning(obligations.c.id)
 )
 _FINISH_DONE = (
     update(obligations)
-    .where(_KEYS, _HELD)
+    .where(in_order(_KEYS, _HELD))
     .values(state=State.DONE.value, finished_at=bindparam("now"), lease_until=None)
     .returning(obligations.c.id, obligations.c.attempts)
 )

@@ -76,6 +76,8 @@ notifications = Table(
 
 # Literal text: SQLite uses a partial index only for a query that states its condition word for word.
 UNFINISHED = text("state IN ('open', 'running')")
+PARKED = text("state = 'parked'")
+ON_DESK = text("state IN ('parked', 'missed') OR (state = 'open' AND attempts > 0)")
 
 obligations = Table(
     "obligations",
@@ -96,9 +98,23 @@ obligations = Table(
     Column("reason", String(64)),
     Column("last_error", Text),
     Column("trace_id", String(64), nullable=False),
+    # What an operator last did to it.
+    Column("action_id", String(32)),
     # Partial: the guardian's looks cost what is unfinished, not what was ever owed.
     Index("ix_obligations_publish", "publish_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
     Index("ix_obligations_deadline", "deadline_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
+    # Partial: what waits for a retry or for a person is found among all that was ever owed. With what it is counted by:
+    # otherwise PostgreSQL reads the whole table for it.
+    Index(
+        "ix_obligations_desk",
+        "deadline_at",
+        "id",
+        sqlite_where=ON_DESK,
+        postgresql_where=ON_DESK,
+        postgresql_include=["lane", "state", "reason", "task"],
+    ),
+    # Partial: what waits for a person is counted every few seconds, without what was missed long ago.
+    Index("ix_obligations_parked", "lane", "task", sqlite_where=PARKED, postgresql_where=PARKED),
 )
 
 decisions = Table(

@@ -2,6 +2,8 @@
 
 from alembic import context
 
+import clearance.ledger.mail_tables
+import clearance.ledger.oncall_tables  # noqa: F401 - their tables are part of the metadata
 from clearance.ledger.tables import metadata
 
 context.configure(
