@@ -97,7 +97,10 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An obligation that this worker holds until `lease_until`; `attempt` is the fence that its finish must show."""
+    """An obligation that this worker holds until `lease_until`; `attempt` is the fence that its finish must show.
+
+    `last_error` is what the last attempt said that failed; None when none has said anything.
+    """
 
     obligation_id: ObligationId
     lane: Lane
@@ -108,6 +111,7 @@ class Claimed:
     lease_until: datetime
     attempt: int
     trace_id: str
+    last_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

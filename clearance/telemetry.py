@@ -1,6 +1,6 @@
 """How the domain counts: a port that wiring connects to the metric registry.
 
-In: the name of a metric that `config/metrics.py` declares, without the prefix `clearance_`, and exactly its
+In: the name of a metric that `config/metric_registry.py` declares, without the prefix `clearance_`, and exactly its
 labels. An unlisted name or a wrong set of labels raises at the first call; a test reads every call in the
 product and holds it to the registry, so that none is left to find in production.
 """

@@ -34,6 +34,7 @@ from time import monotonic
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
 
+from clearance import tracing
 from clearance.clock import Clock, utc_now
 from clearance.errors import (
     ClearanceError,
@@ -119,13 +120,19 @@ class BoundedHttp:
         """
         if timeout_s <= 0:
             raise VendorUnavailable(self._destination, "no time left to send", may_have_arrived=False)
+        with tracing.span("vendor.call", vendor=self._destination):
+            return self._exchanged(method, path, body, timeout_s, self._headers | dict(headers or {}))
+
+    def _exchanged(
+        self, method: str, path: str, body: bytes | None, timeout_s: float, headers: dict[str, str]
+    ) -> Reply:
         began_s = monotonic()
         try:
             response = self._pool.urlopen(
                 method,
                 self._prefix + path,
                 body=body,
-                headers=self._headers | dict(headers or {}),
+                headers=headers,
                 retries=False,
                 assert_same_host=False,
                 timeout=urllib3.Timeout(total=timeout_s),

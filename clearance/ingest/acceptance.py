@@ -6,16 +6,15 @@ or hangs is the publisher's trouble, and the guardian's.
 
 import asyncio
 from concurrent.futures import Future
-from typing import TypeVar
 
+from clearance import tracing
 from clearance.errors import LedgerUnavailable
-from clearance.ledger.group_commit import GroupCommit
+from clearance.ledger.group_commit import GroupCommit, Item, Operation, Result
 from clearance.ledger.groups import Heard, NewCancellation, NewHeadsUp, cancel_many, hear_many
+from clearance.ledger.mail_intake import NewRequest, TakenRequest, take_many
 from clearance.ledger.notifications import Accepted, NewNotification, accept_many
 from clearance.obligations import Due, Obligation
 from clearance.publishing import BackgroundPublisher
-
-Result = TypeVar("Result")
 
 
 class Acceptance:
@@ -37,7 +36,8 @@ class Acceptance:
             LedgerUnavailable: Nothing is acknowledged. It may have been written all the same: when the sender repeats
                 it, it is recognised.
         """
-        accepted = await self._written(self._commits.submit(accept_many, new))
+        with tracing.span("notification.accept", new.obligation.trace_id, is_first=True):
+            accepted = await self._written(accept_many, new)
         if not accepted.is_duplicate and new.obligation.missed is None:
             self._publisher.enqueue(_due(new.obligation))
         return accepted
@@ -50,21 +50,43 @@ class Acceptance:
         Raises:
             LedgerUnavailable: As for `accept`.
         """
-        if isinstance(new, NewHeadsUp):
-            heard = await self._written(self._commits.submit(hear_many, new))
-        else:
-            heard = await self._written(self._commits.submit(cancel_many, new))
+        with tracing.span("group.hear", new.trace_id, is_first=True):
+            if isinstance(new, NewHeadsUp):
+                heard = await self._written(hear_many, new)
+            else:
+                heard = await self._written(cancel_many, new)
         for obligation in heard.owed:
             if obligation.run_at <= new.received_at:
                 self._publisher.enqueue(_due(obligation))
         return heard
 
-    async def _written(self, future: Future[Result]) -> Result:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise LedgerUnavailable("ledger: the commit took too long") from None
+    async def take(self, new: NewRequest) -> TakenRequest:
+        """Commit the recipients of a request, and have published what is full.
+
+        Raises:
+            LedgerUnavailable: As for `accept`.
+        """
+        with tracing.span("recipients.take", new.trace_id, is_first=True, recipients=len(new.letters)):
+            taken = await self._written(take_many, new)
+        for obligation in taken.due:
+            self._publisher.enqueue(_due(obligation))
+        return taken
+
+    async def _written(self, operation: Operation[Item, Result], item: Item) -> Result:
+        return await written(self._commits.submit(operation, item), timeout_s=self._timeout_s)
+
+
+async def written(commit: Future[Result], *, timeout_s: float) -> Result:
+    """What a commit says, once it is done.
+
+    Raises:
+        LedgerUnavailable: It failed, or took longer: it may be written all the same.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.wrap_future(commit)
+    except TimeoutError:
+        raise LedgerUnavailable("ledger: the commit took too long") from None
 
 
 def _due(obligation: Obligation) -> Due:

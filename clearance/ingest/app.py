@@ -1,12 +1,13 @@
 """Which routes ingest has, and what each of them does with a request.
 
 In: ASGI requests. Out: 202 when the notification is in the ledger; 4xx when the sender must act; 503 with Retry-After
-when we must. Nothing that a sender sends can make it answer 500.
+when we must. Nothing that a sender sends can make it answer 500. The relay has rules of its own: see `relay_answers`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
 
 import orjson
@@ -17,12 +18,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clearance.errors import LedgerUnavailable, Reject
-from clearance.ingest import answers, scheduled, triggered
+from clearance.ingest import answers, mailings, scheduled, triggered
 from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.body import read_body
+from clearance.ingest.mailings import MailingIntake
 from clearance.ingest.openapi import openapi_document
 from clearance.ingest.refusals import Refusals
+from clearance.ingest.relay_door import RelayDoor
 from clearance.ingest.scheduled import ScheduledIntake
+from clearance.ingest.source_limit import SourceLimit
 from clearance.ingest.triggered import TriggeredIntake
 from clearance.ledger.groups import NewCancellation, NewHeadsUp
 from clearance.ledger.notifications import NewNotification
@@ -50,9 +54,12 @@ class IngestParts:
 
     acceptance: Acceptance
     refusals: Refusals
+    sources: SourceLimit
     metrics: Metrics
     triggered: TriggeredIntake
     scheduled: ScheduledIntake
+    relay: RelayDoor
+    mailings: MailingIntake
     max_body_bytes: int
     body_timeout_s: float
     exposition: Callable[[], bytes]
@@ -79,28 +86,52 @@ def create_app(parts: IngestParts) -> Starlette:
     async def openapi(_request: Request) -> Response:
         return Response(document, media_type="application/json")
 
+    async def not_allowed(request: Request, _error: Exception) -> Response:
+        allowed = sorted(request.scope["route"].methods)
+        reject = Reject(HTTPStatus.METHOD_NOT_ALLOWED, "method", f"the method must be {' or '.join(allowed)}")
+        parts.refusals.note(route=request.scope["route"].name, reject=reject, body_bytes=0)
+        return answers.refused(reject, {"Allow": ", ".join(allowed)})
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         for close in parts.on_shutdown:
             close()
 
-    return Starlette(
+    probe_by_path = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/openapi.json": openapi}
+    app = Starlette(
         lifespan=lifespan,
         routes=[
             _intake(parts, triggered.ROUTE, _receive_triggered(parts)),
             _intake(parts, scheduled.SEND_GROUPS_ROUTE, _receive_send_groups(parts)),
             _intake(parts, scheduled.EVENTS_ROUTE, _receive_events(parts)),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/openapi.json", openapi),
+            *parts.relay.routes(),
+            _intake(
+                parts,
+                mailings.ROUTE,
+                _receive_mailing(parts),
+                admit=_admit_mailing(parts),
+                max_body_bytes=parts.relay.max_body_bytes,
+            ),
+            *(Route(path, probe, name=path) for path, probe in probe_by_path.items()),
         ],
+        exception_handlers={HTTPStatus.METHOD_NOT_ALLOWED: not_allowed},
     )
+    # A redirect would go to what the caller names as our host, without TLS, and take its credentials along.
+    app.router.redirect_slashes = False
+    return app
 
 
-def _intake(parts: IngestParts, route: str, receive: Receive) -> Route:
-    """A route that acknowledges notifications."""
+def _intake(
+    parts: IngestParts,
+    route: str,
+    receive: Receive,
+    *,
+    admit: Callable[[Request], None] | None = None,
+    max_body_bytes: int | None = None,
+) -> Route:
+    """A route that acknowledges notifications. `admit` raises `Reject` for whoever is not worth reading."""
+    max_bytes = max_body_bytes or parts.max_body_bytes
 
     async def endpoint(request: Request) -> Response:
         started = perf_counter()
@@ -113,22 +144,24 @@ def _intake(parts: IngestParts, route: str, receive: Receive) -> Route:
     async def answer(request: Request) -> Response:
         body = b""
         try:
-            body = await read_body(request, max_bytes=parts.max_body_bytes, timeout_s=parts.body_timeout_s)
+            parts.sources.verify(request)
+            if admit is not None:
+                admit(request)
+            body = await read_body(request, max_bytes=max_bytes, timeout_s=parts.body_timeout_s)
             response = await receive(body, request)
         except Reject as reject:
             parts.refusals.note(route=route, reject=reject, body_bytes=len(body))
             return answers.refused(reject)
         except LedgerUnavailable as error:
-            parts.metrics.count("requests_refused_total", route=route, reason="ledger_unavailable")
-            log.error("ledger.unavailable", route=route, error=str(error))
+            parts.refusals.note_unavailable(route=route, error=error)
             return answers.unavailable()
         except ClientDisconnect:
-            parts.metrics.count("requests_refused_total", route=route, reason="disconnected")
+            parts.refusals.note_disconnected(route=route)
             return Response(status_code=400)
         parts.metrics.count("requests_accepted_total", route=route)
         return response
 
-    return Route(route, endpoint, methods=["POST"])
+    return Route(route, endpoint, methods=["POST"], name=route)
 
 
 def _receive_triggered(parts: IngestParts) -> Receive:
@@ -139,6 +172,8 @@ def _receive_triggered(parts: IngestParts) -> Receive:
             parts.metrics.count("requests_duplicate_total", route=triggered.ROUTE)
         elif new.obligation.missed is not None:
             _tell_missed(parts.metrics, new)
+        else:
+            log.info("notification.accepted", trace_id=new.obligation.trace_id)
         return answers.acknowledged(accepted.notification_id, is_duplicate=accepted.is_duplicate)
 
     return receive
@@ -164,11 +199,29 @@ def _receive_events(parts: IngestParts) -> Receive:
     return receive
 
 
+def _admit_mailing(parts: IngestParts) -> Callable[[Request], None]:
+    def admit(request: Request) -> None:
+        parts.mailings.verify(*_credentials(request))
+
+    return admit
+
+
+def _receive_mailing(parts: IngestParts) -> Receive:
+    async def receive(body: bytes, _request: Request) -> Response:
+        delivery_id, is_duplicate = await parts.mailings.hear(body)
+        if is_duplicate:
+            parts.metrics.count("requests_duplicate_total", route=mailings.ROUTE)
+        return answers.acknowledged(delivery_id, is_duplicate=is_duplicate)
+
+    return receive
+
+
 async def _hear(parts: IngestParts, route: str, new: NewHeadsUp | NewCancellation) -> Response:
     heard = await parts.acceptance.hear(new)
     if heard.is_duplicate:
         parts.metrics.count("requests_duplicate_total", route=route)
-    parts.scheduled.tell(route, heard)
+    with structlog.contextvars.bound_contextvars(trace_id=new.trace_id):
+        parts.scheduled.tell(route, heard)
     return answers.acknowledged(heard.group_id, is_duplicate=heard.is_duplicate)
 
 
@@ -180,4 +233,9 @@ def _tell_missed(metrics: Metrics, new: NewNotification) -> None:
     obligation = new.obligation
     metrics.count("notifications_expired_total", route=triggered.ROUTE)
     metrics.count("obligations_missed_total", lane=obligation.lane, reason=str(obligation.missed))
-    log.error("obligation.missed", obligation=obligation.obligation_id, reason=str(obligation.missed))
+    log.error(
+        "obligation.missed",
+        trace_id=obligation.trace_id,
+        obligation=obligation.obligation_id,
+        reason=str(obligation.missed),
+    )

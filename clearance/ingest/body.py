@@ -1,14 +1,22 @@
-"""How a request body is read: never more than allowed, never longer than allowed."""
+"""How a request body is read: never more than allowed, never longer than allowed, and while others are answered."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
+from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from clearance.errors import Reject
 
 # Python converts no number of thousands of digits; nobody sends an exabyte.
 _MOST_DIGITS = 18
+_MOST_DRAINED_BYTES = 64 * 1024 * 1024
+# A body of this size is loaded in a few milliseconds, one of megabytes in more than a hundred.
+_LOADED_AT_ONCE_BYTES = 16_384
+
+Loaded = TypeVar("Loaded")
 
 
 async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
@@ -36,6 +44,29 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
             HTTPStatus.REQUEST_TIMEOUT, "slow", f"the body did not arrive within {timeout_s:g} s"
         ) from None
     return bytes(body)
+
+
+async def load_aside(load: Callable[[], Loaded], body_bytes: int) -> Loaded:
+    """What `load` makes of a body of this size: in a thread if it is large, because others want to be answered."""
+    if body_bytes <= _LOADED_AT_ONCE_BYTES:
+        return load()
+    return await asyncio.to_thread(load)
+
+
+async def drain(request: Request, *, timeout_s: float) -> None:
+    """Read what is left of the body, and keep nothing of it.
+
+    A sender whose connection ends while it still sends may never look at the answer. This is for an answer that it
+    has to see.
+    """
+    drained = 0
+    # RuntimeError: all of it has been read.
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                drained += len(chunk)
+                if drained > _MOST_DRAINED_BYTES:
+                    return
 
 
 def _too_large(max_bytes: int) -> Reject:

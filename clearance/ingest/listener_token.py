@@ -7,17 +7,16 @@ that leaves this module holds any part of what was sent.
 The token is the query parameter `token`, or the password of Basic auth under any name. An operator registers the
 listener's URL by hand, and it may come back percent-encoded. A plus sign in a query is a space to some and a plus to
 others, so both readings count. Of several parameters `token` the first one counts.
-Source: RFC 7617 for Basic; the HTML standard, "application/x-www-form-urlencoded", and RFC 3986 for the plus sign.
+Source: the HTML standard, "application/x-www-form-urlencoded", and RFC 3986 for the plus sign.
 """
 
-import binascii
 import hmac
-from base64 import b64decode
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 from clearance.errors import Reject
+from clearance.ingest.basic_auth import read_basic
 
 PARAMETER = "token"
 REASON = "credentials"
@@ -29,16 +28,20 @@ class ListenerToken:
     def __init__(self, token: str) -> None:
         self._token = token.encode("utf-8", "surrogateescape")
 
+    def matches(self, query: bytes, authorization: str | None) -> bool:
+        """Whether the token is among what was sent."""
+        is_match = False
+        for given in (*_in_query(query), *_in_basic(authorization)):
+            is_match |= hmac.compare_digest(self._token, given)
+        return is_match and bool(self._token)
+
     def verify(self, query: bytes, authorization: str | None) -> None:
-        """Return if the token is among what was sent.
+        """Return if it matches.
 
         Raises:
             Reject: 401, reason `credentials`. The sender's URL or our setting is wrong; answer and queue nothing.
         """
-        is_match = False
-        for given in (*_in_query(query), *_in_basic(authorization)):
-            is_match |= hmac.compare_digest(self._token, given)
-        if not (is_match and self._token):
+        if not self.matches(query, authorization):
             raise Reject(HTTPStatus.UNAUTHORIZED, REASON, "the listener's token is missing or wrong")
 
 
@@ -52,13 +55,6 @@ def _in_query(query: bytes) -> Iterator[bytes]:
 
 
 def _in_basic(authorization: str | None) -> Iterator[bytes]:
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
-    if scheme.lower() != "basic":
-        return
-    try:
-        decoded = b64decode(credentials.strip(), validate=True)
-    except (binascii.Error, ValueError):  # not base64, or not ASCII
-        return
-    _, colon, password = decoded.partition(b":")
+    _, colon, password = read_basic(authorization).partition(b":")
     if colon:
         yield password

@@ -6,7 +6,8 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import fields
 
-from clearance.ingest import listener_token, scheduled, triggered
+from clearance.ingest import listener_token, mailings, openapi_relay, relay_door, scheduled, triggered
+from clearance.optilyz import mailing_states
 from clearance.optimove import bodies, events_schema, send_groups_schema, triggered_schema
 from clearance.optimove.signature import HEADER
 
@@ -23,6 +24,7 @@ _TYPE_BY_FIELD = {
     bodies.SiteMoment: ("string", None),
     bodies.Count: ("integer", None),
     events_schema.EventType: (_TEXT_OR_NUMBER, None),
+    mailing_states.RecipientObject: ("object", None),
 }
 # A time on the site's clock, as `site_time` reads it. Which month has which days, no pattern can say.
 SITE_MOMENT_PATTERN = (
@@ -50,6 +52,7 @@ _REFUSALS = {
     "408": "The body came too slowly.",
     "413": "The body is too large.",
     "422": "Invalid: `errors` names the fields.",
+    "429": "Too many requests from this address: come again after Retry-After seconds.",
 }
 _SCHEDULED_REFUSALS = _REFUSALS | {
     "401": "The listener's token is missing or wrong.",
@@ -57,6 +60,7 @@ _SCHEDULED_REFUSALS = _REFUSALS | {
 }
 # Either of the two.
 _TOKEN: list[dict[str, list[str]]] = [{"listenerToken": []}, {"listenerPassword": []}]
+_RELAY_KEY: list[dict[str, list[str]]] = [{openapi_relay.SECURITY_SCHEME: []}, {"relayToken": []}]
 
 
 def openapi_document() -> dict[str, Any]:
@@ -83,9 +87,17 @@ def openapi_document() -> dict[str, Any]:
     in_query = {"type": "apiKey", "in": "query", "name": listener_token.PARAMETER}
     components.security_scheme("listenerToken", in_query)
     components.security_scheme("listenerPassword", {"type": "http", "scheme": "basic"})
+    components.security_scheme("relayToken", in_query)
+    components.schema("MailingDelivery", schema=mailing_states.MailingSchema)
+    for name, schema in openapi_relay.schemas().items():
+        components.schema(name, schema)
+    components.security_scheme(openapi_relay.SECURITY_SCHEME, {"type": "http", "scheme": "basic"})
     spec.path(triggered.ROUTE, operations={"post": _triggered()})
     spec.path(scheduled.SEND_GROUPS_ROUTE, operations={"post": _send_groups()})
     spec.path(scheduled.EVENTS_ROUTE, operations={"post": _events()})
+    spec.path(relay_door.ONE_ROUTE, operations={"post": openapi_relay.one()})
+    spec.path(relay_door.MANY_ROUTE, operations={"post": openapi_relay.many()})
+    spec.path(mailings.ROUTE, operations={"post": _mailings()})
     spec.path("/healthz", operations={"get": _probe("The process is up.")})
     spec.path("/readyz", operations={"get": _probe("The ledger can acknowledge.", also="503")})
     spec.path("/metrics", operations={"get": {"summary": "Prometheus metrics.", "responses": _texts()}})
@@ -134,6 +146,16 @@ def _events() -> dict[str, Any]:
         _SCHEDULED_REFUSALS,
     )
     return told | {"security": _TOKEN}
+
+
+def _mailings() -> dict[str, Any]:
+    told = _intake(
+        "A mailing of Optilyz has changed its state.",
+        {"$ref": "#/components/schemas/MailingDelivery"},
+        "In the ledger. `id` is the same when the same is delivered again.",
+        _REFUSALS | {"401": "The key is missing or wrong."},
+    )
+    return told | {"security": _RELAY_KEY}
 
 
 def _intake(

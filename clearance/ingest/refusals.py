@@ -10,7 +10,7 @@ from time import monotonic
 import structlog
 
 from clearance.clock import Clock
-from clearance.errors import Reject
+from clearance.errors import LedgerUnavailable, Reject
 from clearance.identifiers import new_id
 from clearance.ledger import rejections
 from clearance.ledger.group_commit import GroupCommit
@@ -46,6 +46,15 @@ class Refusals:
             "request.refused", route=route, status=reject.status.value, reason=reject.reason, fields=fields
         )
         self._keep(route, reject.status, reject.reason, str(reject), body_bytes)
+
+    def note_unavailable(self, *, route: str, error: LedgerUnavailable) -> None:
+        """Count and log one that the ledger could not keep, and so not list either."""
+        self._metrics.count("requests_refused_total", route=route, reason="ledger_unavailable")
+        log.error("ledger.unavailable", route=route, error=str(error))
+
+    def note_disconnected(self, *, route: str) -> None:
+        """Count one whose sender has gone before it was whole."""
+        self._metrics.count("requests_refused_total", route=route, reason="disconnected")
 
     def note_ignored(self, *, route: str, event_type: int, body_bytes: int) -> str:
         """The same for an event of a type that means nothing to us; the id under which it is kept."""

@@ -15,10 +15,9 @@ from urllib.parse import quote
 import orjson
 
 from clearance.clock import Clock, utc_now
-from clearance.errors import VendorRefused
 from clearance.http.exchange import Reply
 from clearance.optimove import replies
-from clearance.optimove.http import VENDOR, open_http
+from clearance.optimove.http import open_http
 from clearance.optimove.replies import Listener, Webhook, WebhookSettings
 
 REGISTER_LISTENER = "/current/general/RegisterEventListener"
@@ -138,16 +137,5 @@ class OptimoveClient:
         reply = self._http.exchange(
             method, path, body, timeout_s=self._timeout_s if timeout_s is None else timeout_s
         )
-        if reply.body.lstrip()[:1] == b'"' and _error_text(reply.body):
-            # The text is the vendor's and may name a customer; its length tells one message from another.
-            what = f"an error text of {len(reply.body)} bytes in a success reply"
-            raise VendorRefused(VENDOR, reply.status, what)
+        replies.refuse_error_text(reply)
         return reply
-
-
-def _error_text(body: bytes) -> str | None:
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return told if isinstance(told, str) else None

@@ -1,4 +1,4 @@
-"""What do Optimove's replies to the set-up calls say?
+"""What do Optimove's replies say: is a 2xx a success, and what is in those to the set-up calls?
 
 In: the body of a 2xx. Out: values. A reply of another shape raises `VendorRefused`: it names the call's status and
 the fields, never what they hold, because a URL may carry a token and the settings carry the secret.
@@ -79,6 +79,18 @@ class _ListenerSchema(_ReplySchema):
 _webhook, _webhooks = _WebhookSchema(), _WebhookSchema(many=True)
 _settings = _SettingsSchema()
 _listeners = _ListenerSchema(many=True)
+
+
+def refuse_error_text(reply: Reply) -> None:
+    """A 2xx whose body is a text is an error, whatever it says. Source: facts sheet, "error in a success reply".
+
+    Raises:
+        VendorRefused: It is one. The text is not repeated, it may name a customer; its length tells one from another.
+    """
+    body = reply.body.strip()
+    if body[:1] == b'"' and body != b'""':
+        what = f"an error text of {len(reply.body)} bytes in a success reply"
+        raise VendorRefused(VENDOR, reply.status, what)
 
 
 def load_webhook(reply: Reply) -> Webhook:

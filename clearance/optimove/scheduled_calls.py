@@ -32,6 +32,7 @@ from clearance.optimove.customer_stream import (
     load_send_group_customers,
 )
 from clearance.optimove.http import VENDOR, open_http, open_streamed_http
+from clearance.optimove.replies import refuse_error_text
 from clearance.optimove.scheduled_paths import ScheduledPaths
 from clearance.optimove.site_time import SiteTime
 
@@ -113,11 +114,17 @@ class ScheduledCalls:
         )
 
     def fetch_customers_v1(
-        self, campaign_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
+        self,
+        campaign_id: str,
+        attributes: Sequence[str],
+        *,
+        start: int = 0,
+        before_call: Callable[[], None] | None = None,
     ) -> Iterator[Customer | MalformedRow]:
         """GetProcessedCampaignCustomers, page by page. Source: S.
 
-        `before_call` is called before every page, to wait for a turn within the rate limit.
+        `start` is the position of the first row that is wanted: for who has those before it. `before_call` is called
+        before every page, to wait for a turn within the rate limit.
 
         Raises:
             RetryLater: From the iterator; what it gave before holds.
@@ -130,7 +137,8 @@ class ScheduledCalls:
         def load(pieces: Iterable[bytes], *, status: int, start: int) -> Iterator[Customer | MalformedRow]:
             return load_campaign_customers(pieces, attributes, self._fields, status=status, start=start)
 
-        return self._fetch(path, load, self._options.campaign_page_size or PAGE_CAP, before_call or _at_once)
+        page_size = self._options.campaign_page_size or PAGE_CAP
+        return self._fetch(path, load, page_size, before_call or _at_once, start=start)
 
     def submit_v2(
         self, group_id: str, answers: Sequence[tuple[str, bool]], *, timeout_s: float | None = None
@@ -190,10 +198,12 @@ class ScheduledCalls:
         load: _LoadsRows,
         page_size: int,
         before_call: Callable[[], None],
+        *,
+        start: int = 0,
     ) -> Iterator[Customer | MalformedRow]:
         ends_at_s = monotonic() + self._options.fetch_s
         top = min(page_size, PAGE_CAP) or None
-        start = longest = 0
+        longest = 0
         seen: set[bytes] = set()
         for _ in range(MAX_PAGES):
             before_call()
@@ -220,11 +230,7 @@ class ScheduledCalls:
             orjson.dumps(sent),
             timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
         )
-        body = reply.body.strip()
-        if body[:1] == b'"' and body != b'""':
-            # An error, whatever it says (S, "error in a success reply"); the text may name a customer.
-            what = f"an error text of {len(reply.body)} bytes in a success reply"
-            raise VendorRefused(VENDOR, reply.status, what)
+        refuse_error_text(reply)
         return SubmissionAnswer(status=reply.status, latency_s=reply.latency_s)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from marshmallow import Schema, ValidationError
 
 JSON = "application/json"
@@ -90,3 +91,15 @@ def load_with(schema: Schema, body: bytes, kind: type[_Loaded]) -> _Loaded:
     if not isinstance(loaded, kind):
         raise TypeError(f"{type(schema).__name__} loads {type(loaded).__name__}, not {kind.__name__}")
     return loaded
+
+
+def answering(handler: Handler) -> Handler:
+    """`handler`, whose refusals are answers."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RefusedError as refused:
+            return refused.answer()
+
+    return handle

@@ -10,6 +10,7 @@ from clearance.sandbox.faults import Faults
 from clearance.sandbox.gate import Gate
 from clearance.sandbox.legacy import LegacyApi, dispatch
 from clearance.sandbox.limits import SlidingWindows
+from clearance.sandbox.mail import Mail
 from clearance.sandbox.options import SandboxOptions
 from clearance.sandbox.promotions import PromotionSystem
 from clearance.sandbox.scheduled import Scheduled
@@ -36,6 +37,7 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     gate = Gate(credentials=credentials, windows=windows, faults=faults, times=times)
     tenant, sender = Tenant(options.secret), Sender()
     promotions = PromotionSystem(options.promotions_authorization)
+    mail = Mail(api_key=options.api_key, windows=windows, faults=faults, times=times)
     legacy = LegacyApi(credentials=credentials, times=times)
     scheduled = Scheduled(
         teller=Teller(sender.post, times), url_by_event_type=legacy.url_by_event_type, times=times
@@ -47,6 +49,7 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
         windows=windows,
         promotions=promotions,
         scheduled=scheduled,
+        mail=mail,
         player=Player(sender.post, times),
         times=times,
     )
@@ -64,6 +67,7 @@ def create_app(options: SandboxOptions, times: Times | None = None) -> web.Appli
     app.add_routes(triggered.routes(gate))
     app.add_routes(promotions.routes(gate))
     app.add_routes(scheduled.routes(gate))
+    app.add_routes(mail.routes())
     handler_by_call = legacy.handler_by_call(gate) | scheduled.handler_by_call(gate)
     # Last, because it takes every path that nothing above has taken.
     app.router.add_route("*", "/{path:.*}", dispatch(handler_by_call))

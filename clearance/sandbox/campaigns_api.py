@@ -14,7 +14,8 @@ from clearance.sandbox.answers import RefusedError, load_object
 from clearance.sandbox.campaigns_events import CampaignFacts
 from clearance.sandbox.gate import Gate
 from clearance.sandbox.limits import Group as ApiGroup
-from clearance.sandbox.scheduled_api import load_answers, load_number, split
+from clearance.sandbox.paging import load_number
+from clearance.sandbox.scheduled_api import load_answers, split
 from clearance.sandbox.scheduled_groups import Groups
 from clearance.sandbox.scheduled_stream import respond
 from clearance.sandbox.times import Times

@@ -8,14 +8,14 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from marshmallow import Schema, fields, post_load, validate
 
 from clearance.sandbox import report
-from clearance.sandbox.answers import RefusedError, load_with, reply
+from clearance.sandbox.answers import RefusedError, answering, load_with, reply
 from clearance.sandbox.credentials import Credentials
 from clearance.sandbox.faults import FaultPlan, Faults, FaultSchema
 from clearance.sandbox.limits import Group, Limit, SlidingWindows
+from clearance.sandbox.mail import Mail
 from clearance.sandbox.plan import Play, PlaySchema
 from clearance.sandbox.promotions import PromotionSystem
 from clearance.sandbox.record import Record
@@ -58,6 +58,7 @@ class Control:
         windows: SlidingWindows,
         promotions: PromotionSystem,
         scheduled: Scheduled,
+        mail: Mail,
         player: Player,
         times: Times,
     ) -> None:
@@ -68,6 +69,7 @@ class Control:
         self._windows = windows
         self._promotions = promotions
         self._scheduled = scheduled
+        self._mail = mail
         self._player = player
         self._times = times
         self._run_by_id: dict[str, Run] = {}
@@ -77,13 +79,13 @@ class Control:
         """The control's routes."""
         return [
             web.get("/sandbox/faults", self.get_faults),
-            web.put("/sandbox/faults", _answering(self.put_faults)),
+            web.put("/sandbox/faults", answering(self.put_faults)),
             web.delete("/sandbox/faults", self.delete_faults),
             web.get("/sandbox/limits", self.get_limits),
-            web.put("/sandbox/limits", _answering(self.put_limits)),
-            web.post("/sandbox/triggered/play", _answering(self.play)),
-            web.get("/sandbox/play/{run}", _answering(self.get_run)),
-            web.get("/sandbox/report", _answering(self.get_report)),
+            web.put("/sandbox/limits", answering(self.put_limits)),
+            web.post("/sandbox/triggered/play", answering(self.play)),
+            web.get("/sandbox/play/{run}", answering(self.get_run)),
+            web.get("/sandbox/report", answering(self.get_report)),
             web.post("/sandbox/reset", self.reset),
             web.get("/healthz", _healthz),
         ]
@@ -165,7 +167,7 @@ class Control:
             injected=self._faults.injected(),
             promotions=self._promotions.counts(),
         )
-        summary |= self._scheduled.report()
+        summary |= self._scheduled.report() | self._mail.report()
         if request.query.get("detail") == "1":
             if len(self.record) > DETAILS_MAX:
                 raise RefusedError(f"details are given for at most {DETAILS_MAX} notifications")
@@ -173,7 +175,7 @@ class Control:
         return reply(summary)
 
     async def reset(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Stop all runs and forget them, the groups, the record, the faults, the windows and the activations.
+        """Stop all runs and forget them, groups, letters, the record, the faults, the windows and the activations.
 
         Webhooks, settings and limits stay.
         """
@@ -184,18 +186,9 @@ class Control:
         self._windows.clear()
         self._promotions.reset()
         self._scheduled.reset()
+        self._mail.reset()
         self._credentials.refused = 0
         return reply({"reset": True})
-
-
-def _answering(handler: Handler) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except RefusedError as refused:
-            return refused.answer()
-
-    return handle
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - a handler's signature

@@ -18,7 +18,7 @@ from clearance.sandbox.limits import Group
 
 
 class Fault(StrEnum):
-    """What can happen to a request. Only after RESET_AFTER and HALF has the vendor taken what was sent."""
+    """What can happen to a request. The vendor has taken what was sent only after those in `TAKEN`."""
 
     HANG = "hang"
     ERROR = "error"
@@ -26,14 +26,24 @@ class Fault(StrEnum):
     RESET = "reset"
     RESET_AFTER = "reset_after"
     HALF = "half"
+    HANG_AFTER = "hang_after"
+    HTML = "html"
+    EMPTY = "empty"
+    MISCOUNT = "miscount"
 
 
-TAKEN = (Fault.RESET_AFTER, Fault.HALF)
+TAKEN = (Fault.RESET_AFTER, Fault.HALF, Fault.HANG_AFTER, Fault.HTML, Fault.EMPTY, Fault.MISCOUNT)
+# The sender is told, and in full, that nothing was taken.
+TOLD = (Fault.ERROR, Fault.THROTTLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """The faults of one group: ratios from 0 to 1 that together are at most 1."""
+    """The faults of one group: ratios from 0 to 1 that together are at most 1.
+
+    Attributes:
+        times: How many requests suffer a fault at most; None is no bound. Latency has none.
+    """
 
     group: Group
     latency_ms: float
@@ -47,6 +57,11 @@ class FaultPlan:
     reset: float
     reset_after: float
     half: float
+    hang_after: float
+    html: float
+    empty: float
+    miscount: float
+    times: int | None
     seed: int
 
     def ratio(self, fault: Fault) -> float:
@@ -69,11 +84,13 @@ class Faults:
 
     def __init__(self) -> None:
         self._plan_by_group: dict[Group, tuple[FaultPlan, random.Random]] = {}
+        self._suffered_by_group: Counter[Group] = Counter()
         self._injected: dict[Group, Counter[str]] = {}
 
     def put(self, plan: FaultPlan) -> None:
         """Put `plan` in force instead of the group's former one; its seed starts afresh."""
         self._plan_by_group[plan.group] = (plan, random.Random(plan.seed))
+        self._suffered_by_group[plan.group] = 0
 
     def clear(self) -> None:
         """Inject nothing more; the counts stay."""
@@ -90,16 +107,14 @@ class Faults:
         if planned is None:
             return None
         plan, rng = planned
-        point, fault = rng.random(), None
-        for candidate in Fault:
-            point -= plan.ratio(candidate)
-            if point < 0:
-                fault = candidate
-                break
+        fault = _choose(plan, rng.random())
+        if fault is not None and self._suffered_by_group[group] == plan.times:
+            fault = None
         latency_s = (plan.latency_ms + plan.latency_jitter_ms * rng.random()) / 1000
         injected = self._injected.setdefault(group, Counter())
         if fault is not None:
             injected[fault] += 1
+            self._suffered_by_group[group] += 1
         if latency_s > 0:
             injected["latency"] += 1
         return Injection(plan=plan, fault=fault, latency_s=latency_s)
@@ -111,6 +126,14 @@ class Faults:
     def injected(self) -> Mapping[str, Mapping[str, int]]:
         """Counts by group and fault."""
         return {group: dict(counts) for group, counts in self._injected.items()}
+
+
+def _choose(plan: FaultPlan, point: float) -> Fault | None:
+    for candidate in Fault:
+        point -= plan.ratio(candidate)
+        if point < 0:
+            return candidate
+    return None
 
 
 def _ratio() -> fields.Float:
@@ -136,6 +159,13 @@ class FaultSchema(Schema):
     reset = _ratio()
     reset_after = _ratio()
     half = _ratio()
+    hang_after = _ratio()
+    html = _ratio()
+    empty = _ratio()
+    miscount = _ratio()
+    times = fields.Integer(
+        strict=True, load_default=None, allow_none=True, validate=validate.Range(1, 1_000_000)
+    )
     seed = fields.Integer(strict=True, load_default=1)
 
     @validates_schema

@@ -2,35 +2,50 @@
 
 A guarded handler takes what was sent and returns the reply; the gate decides whether it is called at all and whether
 its reply arrives. Latency comes after the handler, so what the vendor has taken was taken on arrival, as by a vendor
-that queues and answers slowly.
+that queues and answers slowly. It passes whole even when the sender is gone, because a vendor works on.
 """
 
 import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from clearance.sandbox.answers import JSON, RefusedError, refusal, throttled
-from clearance.sandbox.credentials import Credentials
 from clearance.sandbox.faults import TAKEN, Fault, Faults, Injection
 from clearance.sandbox.limits import Group, SlidingWindows
+from clearance.sandbox.spoiled_answers import EMPTY_REPLY, HTML_REPLY, miscounted
 from clearance.sandbox.times import Times
+
+# What a request suffers, for those who keep a record of requests.
+FAULT = web.RequestKey("fault", Fault)
 
 # Linger on, for zero seconds: closing sends RST instead of FIN. Source: socket(7), SO_LINGER.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _HALF_REPLY = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n{"status":'
 
 
+class Identifies(Protocol):
+    """Whoever knows a vendor's credentials."""
+
+    def identify(self, headers: Mapping[str, str]) -> str:
+        """A name for the limits.
+
+        Raises:
+            RefusedError: Nobody it knows; answer with it.
+        """
+
+
 class Gate:
-    """Wraps the handlers of vendor calls."""
+    """Wraps the handlers of one vendor's calls."""
 
     def __init__(
-        self, *, credentials: Credentials, windows: SlidingWindows, faults: Faults, times: Times
+        self, *, credentials: Identifies, windows: SlidingWindows, faults: Faults, times: Times
     ) -> None:
         self._credentials = credentials
         self._windows = windows
@@ -60,10 +75,14 @@ class Gate:
         self, request: web.Request, handler: Handler, injection: Injection
     ) -> web.StreamResponse:
         fault = injection.fault
-        answer = await handler(request) if fault is None or fault in TAKEN else None
+        if fault is not None:
+            request[FAULT] = fault
+        answer = await _answered(request, handler) if fault is None or fault in TAKEN else None
+        if fault is Fault.MISCOUNT and answer is not None and answer.status >= HTTPStatus.BAD_REQUEST:
+            del request[FAULT]  # a refusal has no results: it arrives as it is
         if injection.latency_s > 0:
             await self._sleep(injection.latency_s)
-        if fault is Fault.HANG:
+        if fault in (Fault.HANG, Fault.HANG_AFTER):
             await self._sleep(injection.plan.hang_s)
             return _break(request, _close)
         if fault is Fault.ERROR:
@@ -74,7 +93,25 @@ class Gate:
             return _break(request, _reset)
         if fault is Fault.HALF:
             return _break(request, _send_half)
-        return answer or web.Response()
+        return _spoiled(fault, answer or web.Response())
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the handler says; a refusal suffers what is planned as any other answer does."""
+    try:
+        return await handler(request)
+    except RefusedError as refused:
+        return refused.answer()
+
+
+def _spoiled(fault: Fault | None, answer: web.StreamResponse) -> web.StreamResponse:
+    if fault is Fault.HTML:
+        return web.Response(text=HTML_REPLY, content_type="text/html")
+    if fault is Fault.EMPTY:
+        return web.Response(body=EMPTY_REPLY, content_type=JSON)
+    if fault is Fault.MISCOUNT and isinstance(answer, web.Response):
+        return miscounted(answer)
+    return answer
 
 
 def _check_content_type(request: web.Request) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Group(StrEnum):
-    """What limits and faults are put on: the vendor's API groups, and the internal promotion system.
+    """What limits and faults are put on: Optimove's API groups, the internal promotion system, and the two of mail.
 
     The approval call is a group of its own, which the vendor neither states nor denies.
     """
@@ -25,9 +25,12 @@ class Group(StrEnum):
     PROMOTIONS = "promotions"
     SCHEDULED_CUSTOMERS = "scheduled-customers"
     SCHEDULED_APPROVALS = "scheduled-approvals"
+    OPTILYZ = "optilyz"
+    BLOOMREACH = "bloomreach"
 
 
-_UNLIMITED = (Group.TRIGGERED_APPROVAL, Group.PROMOTIONS)
+# Of Optilyz no limit on rate is known, only one on concurrency, which its caller has to keep.
+_UNLIMITED = (Group.TRIGGERED_APPROVAL, Group.PROMOTIONS, Group.OPTILYZ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,9 @@ class Limit:
 
 
 def default_limits() -> dict[Group, Limit | None]:
-    """The vendor's limits; None is unlimited."""
-    return {group: None if group in _UNLIMITED else Limit() for group in Group}
+    """The vendors' limits; None is unlimited. Source of Bloomreach's: facts sheet, 6,000 requests a minute."""
+    limits = {group: None if group in _UNLIMITED else Limit() for group in Group}
+    return limits | {Group.BLOOMREACH: Limit(requests=6000, window_s=60.0)}
 
 
 class SlidingWindows:

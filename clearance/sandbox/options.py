@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 from clearance.sandbox.limits import Group, Limit
 from clearance.sandbox.loopback import NotLoopbackError, is_loopback_host
 
+# Where the vendors of mail are in a sandbox, and what lets in there beside its own API key, which is Optilyz' key, too,
+# and the secret of Bloomreach's.
+OPTILYZ_PATH = "/api"
+BLOOMREACH_KEY_ID = "sandbox-key"
+BLOOMREACH_PROJECT = "sandbox-project"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:

@@ -12,6 +12,7 @@ from aiohttp import web
 from clearance.sandbox.answers import RefusedError, load_json
 from clearance.sandbox.gate import Gate
 from clearance.sandbox.limits import Group as ApiGroup
+from clearance.sandbox.paging import load_number
 from clearance.sandbox.scheduled_groups import Groups
 from clearance.sandbox.scheduled_stream import respond
 from clearance.sandbox.times import Times
@@ -68,20 +69,6 @@ def split(text: str, separator: str) -> list[str]:
     if len(names) > ATTRIBUTES_MAX:
         raise RefusedError(f"at most {ATTRIBUTES_MAX} attributes")
     return names
-
-
-def load_number(request: web.Request, name: str) -> int | None:
-    """A parameter that is a whole number; None: it is not there.
-
-    Raises:
-        RefusedError: It is something else; answer with it.
-    """
-    text = request.query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise RefusedError("invalid", errors={name: ["must be a whole number"]})
-    return int(text)
 
 
 def load_answers(sent: object, id_key: str, answer_key: str) -> list[tuple[str, bool]]:

@@ -9,21 +9,16 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from marshmallow import Schema
 from yarl import URL
 
 from clearance.sandbox import campaigns_events, scheduled_notifications, scheduled_report
-from clearance.sandbox.answers import RefusedError, load_with, reply
-from clearance.sandbox.scheduled_api import load_number
+from clearance.sandbox.answers import RefusedError, answering, load_with, reply
+from clearance.sandbox.paging import load_page
 from clearance.sandbox.scheduled_groups import Group, Groups
 from clearance.sandbox.scheduled_plan import GroupPlan, MoveSchema, StreamFaults, StreamFaultsSchema
 from clearance.sandbox.scheduled_telling import Teller
 from clearance.sandbox.times import Times
-
-# A page is made in one go, while everybody else waits: some 60 ms with attributes.
-PAGE_MAX = 10_000
-PAGE_DEFAULT = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +61,12 @@ class ScheduledControl:
         """The control's routes."""
         path = self._flow.path
         return [
-            web.post(path, _answering(self.create)),
-            web.get(path + "/{id}", _answering(self.get)),
-            web.post(path + "/{id}/move", _answering(self.move)),
-            web.put(path + "/{id}/stream", _answering(self.put_stream)),
-            web.get(path + "/{id}/answers", _answering(self.get_answers)),
-            web.delete(path + "/{id}", _answering(self.cancel)),
+            web.post(path, answering(self.create)),
+            web.get(path + "/{id}", answering(self.get)),
+            web.post(path + "/{id}/move", answering(self.move)),
+            web.put(path + "/{id}/stream", answering(self.put_stream)),
+            web.get(path + "/{id}/answers", answering(self.get_answers)),
+            web.delete(path + "/{id}", answering(self.cancel)),
         ]
 
     def report(self) -> dict[str, dict[str, Any]]:
@@ -115,12 +110,12 @@ class ScheduledControl:
     async def get_answers(self, request: web.Request) -> web.Response:
         """Customer by customer: `?offset=0&limit=1000`; `&attributes=1` adds what was served of each."""
         group = self.groups.get(request.match_info["id"])
-        limit = load_number(request, "limit")
+        offset, limit = load_page(request)
         return reply(
             scheduled_report.page(
                 group,
-                offset=load_number(request, "offset") or 0,
-                limit=min(PAGE_DEFAULT if limit is None else limit, PAGE_MAX),
+                offset=offset,
+                limit=limit,
                 with_attributes=request.query.get("attributes") == "1",
             )
         )
@@ -137,13 +132,3 @@ class ScheduledControl:
             return plan.targets
         registered = self._url_by_event_type.get(event_type)
         return () if registered is None else (URL(registered),)
-
-
-def _answering(handler: Handler) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except RefusedError as refused:
-            return refused.answer()
-
-    return handle

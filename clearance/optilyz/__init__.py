@@ -1,0 +1,1 @@
+"""What Optilyz prints and posts: recipients, requests and replies."""
