@@ -1,28 +1,18 @@
-"""What of a group's answers has the vendor to be told, and what is written down of a call that tells it?
+"""What of a group's answers has the vendor to be told, and in which call?
 
-In: chunks that are decided. Out: the answers that the vendor does not know yet, one call with them, and the call in the
-ledger together with its chunks. What was sent is recorded, however long the ledger is away.
+In: chunks that are decided. Out: the answers that the vendor does not know yet, and one call with them.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-import structlog
-
-from clearance.errors import LedgerUnavailable
 from clearance.ledger import unconfirmed
 from clearance.ledger.chunk_bodies import Answers
-from clearance.ledger.decisions import NewApproval
 from clearance.ledger.earlier_answers import submitted_answers
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import Group
-from clearance.ledger.submissions import Call, DecidedChunks
-from tasks.base import Services
-
-log = structlog.get_logger()
-
-_LEDGER_PAUSE_S = 0.2
+from clearance.ledger.submissions import DecidedChunks
 
 
 class SubmissionCall(Protocol):
@@ -83,25 +73,3 @@ def tell(vendor: TakesAnswers, group: Group, answers: Answers, at: datetime, *, 
     withdrawn = [customer_id for customer_id, is_approved in answers if not is_approved]
     call = vendor.submit_v1(group.vendor_id, approved, at, withdrawn=withdrawn, timeout_s=timeout_s)
     return call.status
-
-
-def record(services: Services, decided: DecidedChunks, revision: int, approval: NewApproval | None) -> None:
-    """Write down a call, or that these chunks need none. Waits for a ledger that is away."""
-    group = decided.group
-    call = Call(
-        group_id=group.group_id,
-        generation=group.generation,
-        revision=revision,
-        deadline_at=group.deadline_at,
-        approval=approval,
-        numbers=decided.numbers,
-        now=services.clock(),
-    )
-    while True:
-        try:
-            services.commits.submit(unconfirmed.called_many, call).result()
-        except LedgerUnavailable as error:
-            log.warning("call.not_recorded_yet", group=group.group_id, error=str(error))
-            services.pause(_LEDGER_PAUSE_S * (0.5 + services.jitter()))
-        else:
-            return

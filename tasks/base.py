@@ -27,6 +27,7 @@ import structlog
 from celery import Task
 from celery.exceptions import Retry as CeleryRetry
 
+from clearance import tracing
 from clearance.clock import Clock
 from clearance.errors import (
     ClearanceError,
@@ -59,6 +60,10 @@ class ObligationMissed(Exception):
 
 class ObligationParked(Exception):
     """Celery's view of a parked obligation."""
+
+
+class TaskBroken(Exception):
+    """Celery's view of a bug outside of an obligation's work: its type, because its text may hold anything."""
 
 
 class Attempt(Protocol):
@@ -104,13 +109,25 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
     typing = (
         False  # the messages are ours: checking their arguments against the signature costs and finds nothing
     )
-    throws = (ObligationMissed, ObligationParked)
+    throws = (ObligationMissed, ObligationParked, TaskBroken)
     lane: ClassVar[str]
 
     def __init__(self, services: Callable[[], Needs]) -> None:
         """`services` is called at the first message, in the process that works on it: after a prefork fork."""
         self._make_services = services
         self._services: Needs | None = None
+
+    def __call__(self, *obligation_ids: str, **message: Any) -> str:
+        """One message, as Celery calls it: what it is told of an error, Flower shows to whoever looks."""
+        try:
+            # All of it: claim, work and the outcome's commit. The header is the way from whoever published it.
+            with tracing.span("message.take", self.request.get("trace_id") or "", task=self.name):
+                return str(self.run(*obligation_ids, **message))
+        except (CeleryRetry, *self.throws):
+            raise
+        except Exception as error:
+            log.exception("task.failed_on_a_bug")
+            raise TaskBroken(type(error).__name__) from None
 
     @property
     def services(self) -> Needs:
@@ -161,7 +178,7 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
             return "too late to begin: the guardian records it as missed"
         attempts = self._claimed(obligation_ids, deadline_at)
         if not attempts:
-            return "nothing to do: finished, not due yet, or held by another worker"
+            return "nothing to do: finished, not due yet, held by another worker, or its lane is paused"
         with self.services.leases.holding(*(held.claimed for held in attempts)):
             outcomes = [self._worked(attempts[0])] if len(attempts) == 1 else self._worked_at_once(attempts)
             are_ours = self._finished(attempts, outcomes)
@@ -194,7 +211,11 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         return list(self.services.at_once(self._worked, attempts))
 
     def _worked(self, held: Held) -> Outcome:
-        with _bound(held.claimed):
+        claimed = held.claimed
+        span = tracing.span(
+            "obligation.work", claimed.trace_id, lane=str(claimed.lane), attempt=claimed.attempt
+        )
+        with bound(claimed), span:
             try:
                 self.work(held)
             except Exception as error:  # noqa: BLE001 - this is where errors become outcomes
@@ -233,14 +254,8 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
     def _finished(self, attempts: Sequence[Held], outcomes: Sequence[Outcome]) -> list[bool]:
         services = self.services
         while True:
-            now = services.clock()
             ends = [
-                (
-                    held,
-                    Finish(
-                        claimed=held.claimed, outcome=outcome, now=now, publish_at=self._publish_at(outcome)
-                    ),
-                )
+                (held, self._finish_of(held, outcome))
                 for held, outcome in zip(attempts, outcomes, strict=True)
             ]
             try:
@@ -248,6 +263,10 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
             except LedgerUnavailable as error:
                 log.warning("outcome.not_recorded_yet", obligations=len(ends), error=str(error))
                 services.pause(_LEDGER_PAUSE_S * (0.5 + services.jitter()))
+
+    def _finish_of(self, held: Held, outcome: Outcome) -> Finish:
+        now, publish_at = self.services.clock(), self._publish_at(outcome)
+        return Finish(claimed=held.claimed, outcome=outcome, now=now, publish_at=publish_at)
 
     def _publish_at(self, outcome: Outcome) -> datetime | None:
         return outcome.run_at - self.services.eta_window if isinstance(outcome, Retry) else None
@@ -259,7 +278,7 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
             metrics.count("leases_lost_total", lane=lane)
             return "taken over by another worker"
         metrics.count("obligation_outcomes_total", lane=lane, outcome=name)
-        with _bound(claimed):
+        with bound(claimed):
             if isinstance(outcome, Retry):
                 metrics.count("obligation_retries_total", lane=lane, reason=outcome.reason)
                 log.warning("obligation.retried", attempt=claimed.attempt, error=outcome.error)
@@ -270,6 +289,7 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
                 log.error("obligation.missed", reason=outcome.reason, margin_s=round(outcome.margin_s, 3))
                 return ObligationMissed(f"{outcome.reason}, {outcome.margin_s:+.3f} s: {outcome.error}")
         if isinstance(outcome, Parked):
+            metrics.count("obligations_parked_total", lane=lane, reason=outcome.reason)
             return ObligationParked(f"{outcome.reason}: {outcome.error}")
         return "done"
 
@@ -285,7 +305,8 @@ class ObligationTask(Task, ABC, Generic[Held, Needs]):
         return f"{told.count('done')} of {len(told)} done"
 
 
-def _bound(claimed: Claimed) -> AbstractContextManager[None]:
+def bound(claimed: Claimed) -> AbstractContextManager[None]:
+    """Every line inside the block says whose it is, by the one id that follows a notification to its answer."""
     return structlog.contextvars.bound_contextvars(
         trace_id=claimed.trace_id, obligation=claimed.obligation_id
     )

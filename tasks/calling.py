@@ -41,6 +41,19 @@ class Calling:
         Raises:
             NoTurn: There is none before `until`.
         """
+        asked_at = self.clock()
+        try:
+            self._wait(until)
+        finally:
+            waited_s = (self.clock() - asked_at).total_seconds()
+            self.metrics.observe("turn_wait_seconds", waited_s, limit="optimove_scheduled")
+
+    def throttled(self, error: VendorThrottled) -> None:
+        """The vendor has said 429: the whole fleet holds back."""
+        self.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
+        self.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
+
+    def _wait(self, until: datetime) -> None:
         self._wait_for_quiet(until)
         if not take_in_time(
             self.limit, Urgency.ORDINARY, until=until, clock=self.clock, pause=self.pause, jitter=self.jitter
@@ -49,11 +62,6 @@ class Calling:
         if self.cooldown.remaining_s() > 0:
             # Somebody heard 429 while we waited. The turn stays counted: that errs on the vendor's side.
             self._wait_for_quiet(until)
-
-    def throttled(self, error: VendorThrottled) -> None:
-        """The vendor has said 429: the whole fleet holds back."""
-        self.cooldown.start(error.retry_after_s or _PAUSE_AFTER_429_S)
-        self.metrics.count("vendor_cooldowns_total", vendor=VENDOR)
 
     def _wait_for_quiet(self, until: datetime) -> None:
         while (wait_s := self.cooldown.remaining_s()) > 0:

@@ -31,9 +31,15 @@ _LEDGER_PAUSE_S = 0.2
 
 @dataclass(slots=True)
 class CloseAttempt:
-    """One run."""
+    """One run.
+
+    `missed` is how the revision was missed, if what the vendor said has ended it before; `sent` are those who were sent
+    and never confirmed.
+    """
 
     held: ClaimedGroup
+    missed: Ended | None = field(default=None, init=False)
+    sent: int = field(default=0, init=False)
     is_unconfirmed: bool = field(default=False, init=False)
 
     @property
@@ -62,9 +68,13 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
         return [CloseAttempt(held) if held else None for held in found]
 
     def finish(self, ends: Sequence[tuple[CloseAttempt, Finish]]) -> list[bool]:
-        """The outcomes."""
+        """The outcomes; under our claim, so that whom a revision missed is told once."""
         asked = [self.services.commits.submit(finish_many, finish) for _, finish in ends]
-        return [future.result() for future in asked]
+        are_ours = [future.result() for future in asked]
+        for (attempt, _), is_ours in zip(ends, are_ours, strict=True):
+            if is_ours and attempt.missed is not None:
+                tell_ended(self.services.metrics, attempt.missed, unconfirmed=attempt.sent)
+        return are_ours
 
     def last_moment(self, deadline_at: datetime) -> datetime:
         """A day after the group's."""
@@ -88,7 +98,10 @@ class CloseGroup(ObligationTask[CloseAttempt, CloseServices]):
             end_and_tell(services, services.ledger, end)
             # A fetch that was still going may have stored a chunk just before: then it has not ended.
             if not self._left(group, revision):
-                return
+                break
+        with services.ledger.read() as connection:
+            held.missed = endings.ended_by_word(connection, group.group_id, revision)
+            held.sent = unconfirmed(connection, group.group_id, revision)
 
     def _left(self, group: Group, revision: int) -> list[int]:
         """Chunks to be given up; none any more if the vendor has said something else meanwhile."""
@@ -112,7 +125,7 @@ def end_and_tell(services: Services, ledger: Ledger, end: closing.End) -> None:
                 if ended is None and is_unsure:
                     ended = endings.ended_by(connection, end)
                 if ended is not None:
-                    sent = unconfirmed(connection, end.group_id, ended.group.generation)
+                    sent = unconfirmed(connection, end.group_id, end.revision)
         except LedgerUnavailable as error:
             is_unsure = True
             log.warning("group.end_not_recorded_yet", group=end.group_id, error=str(error))

@@ -1,12 +1,13 @@
 """What a message to fetch means: read a group's customers from the vendor and store them, chunk by chunk.
 
 In: an obligation whose subject is a group and its generation. Out: chunks in the ledger, each owed a review from the
-moment it is stored, so that reviews run while the rest is still being read. A fetch that breaks off is repeated from
+moment it is stored, so that reviews run while the rest is still being read. Of a stream that is slow or breaks off a
+chunk is what has come: the rest may come too late. A fetch that breaks off for good (`customer_rows`) is repeated from
 the start and skips who is stored already: no customer is stored twice. Memory holds one chunk, and a number for each
 customer seen.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,8 +15,9 @@ from typing import ClassVar, Protocol
 
 import structlog
 
+from clearance.clock import Clock
 from clearance.decisions.decision import Campaign, Customer
-from clearance.errors import DeadlinePassed, LedgerUnavailable, RetryLater, VendorThrottled
+from clearance.errors import ClearanceError, DeadlinePassed, LedgerUnavailable, RetryLater
 from clearance.ledger import chunks, group_work, submissions
 from clearance.ledger.chunks import Added, NewChunk
 from clearance.ledger.engine import Ledger
@@ -27,25 +29,14 @@ from clearance.optimove.customer_stream import MalformedRow
 from clearance.schedule import Schedule
 from tasks.base import ObligationTask, Services
 from tasks.calling import Calling
+from tasks.customer_rows import CustomerRows, FetchesCustomers, Row
 
 log = structlog.get_logger()
 
 # Of rows that cannot be read so many are logged one by one; all are counted.
 _LOGGED_ROWS = 10
-
-
-class FetchesCustomers(Protocol):
-    """Where customers come from: `clearance.optimove.scheduled_calls.ScheduledCalls`, or a fake."""
-
-    def fetch_customers_v2(
-        self, group_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
-    ) -> Iterator[Customer | MalformedRow]:
-        """Every customer of a send group, as they arrive. Raises `RetryLater` or a `Park`."""
-
-    def fetch_customers_v1(
-        self, campaign_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
-    ) -> Iterator[Customer | MalformedRow]:
-        """Every customer of a campaign, page by page. Raises `RetryLater` or a `Park`."""
+# Customers wait so long for others to make their chunk full, as soon as the next one comes.
+_GATHER = timedelta(seconds=1)
 
 
 class AttributesOf(Protocol):
@@ -119,11 +110,12 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         services, group = self.services, attempt.held.group
         if not attempt.is_complete:
             return services.commits.submit(finish_many, finish)
+        planned = services.plan(group.deadline_at, attempt.stored)
         fetched = Fetched(
             finish=finish,
             group_id=group.group_id,
             generation=attempt.held.number,
-            submit_at=services.plan(group.deadline_at, attempt.stored).submit_at,
+            margin=group.deadline_at - planned.submit_at,
             eta_window=services.eta_window,
         )
         return services.commits.submit(group_work.fetched_many, fetched)
@@ -156,7 +148,7 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         held.stored, number = known.customers, known.last_number
         fresh = self._fresh(held, known.seen, self._rows(group))
         before: Future[Added] | None = None
-        for portion in _portions(fresh, services.chunk_customers):
+        for portion in _portions(fresh, services.chunk_customers, services.clock):
             number += 1
             # One chunk is committed while the next one is read.
             if before is not None and not _is_wanted(before):
@@ -176,24 +168,18 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
             claimed = replace(held.claimed, deadline_at=now.group.hard_stop_at)
             held.held = replace(held.held, claimed=claimed, group=now.group)
 
-    def _rows(self, group: Group) -> Iterator[Customer | MalformedRow]:
+    def _rows(self, group: Group) -> Iterator[Row]:
         services = self.services
-        fetch = (
-            services.vendor.fetch_customers_v2 if group.api == "v2" else services.vendor.fetch_customers_v1
+        rows = CustomerRows(
+            vendor=services.vendor,
+            calling=services.calling,
+            clock=services.clock,
+            pause=services.pause,
+            jitter=services.jitter,
         )
-        try:
-            yield from fetch(
-                group.vendor_id,
-                services.attributes_of(group.campaign),
-                before_call=lambda: services.calling.wait_for_turn(group.hard_stop_at),
-            )
-        except VendorThrottled as error:
-            services.calling.throttled(error)
-            raise
+        return rows.of(group, services.attributes_of(group.campaign))
 
-    def _fresh(
-        self, held: FetchAttempt, seen: set[int], rows: Iterable[Customer | MalformedRow]
-    ) -> Iterator[Customer]:
+    def _fresh(self, held: FetchAttempt, seen: set[int], rows: Iterable[Row]) -> Iterator[Customer]:
         for row in rows:
             if isinstance(row, MalformedRow):
                 held.malformed += 1
@@ -243,12 +229,22 @@ def _too_late(held: FetchAttempt, now: datetime) -> DeadlinePassed:
     return DeadlinePassed(MissedReason.NO_TIME_LEFT, margin_s=margin_s)
 
 
-def _portions(customers: Iterable[Customer], size: int) -> Iterator[list[Customer]]:
+def _portions(customers: Iterable[Customer], size: int, clock: Clock) -> Iterator[list[Customer]]:
+    """As many as a chunk has, or what came within a second, or before the stream broke off."""
     portion: list[Customer] = []
-    for customer in customers:
-        portion.append(customer)
-        if len(portion) == size:
-            yield portion
-            portion = []
+    gathered_at = clock()
+    broken: ClearanceError | None = None
+    try:
+        for customer in customers:
+            if not portion:
+                gathered_at = clock() + _GATHER
+            portion.append(customer)
+            if len(portion) == size or clock() >= gathered_at:
+                yield portion
+                portion = []
+    except ClearanceError as error:
+        broken = error
     if portion:
         yield portion
+    if broken is not None:
+        raise broken

@@ -6,14 +6,16 @@ to Celery that is one task, and a task costs a worker more than the notification
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from time import perf_counter
 
 import structlog
 from celery import Celery
 from kombu.messaging import Producer
 
+from clearance import tracing
 from clearance.errors import BrokerUnavailable
-from clearance.obligations import Due, Why
+from clearance.obligations import Due, ObligationId, Why
 from clearance.telemetry import Metrics
 from tasks.base import MESSAGE_VERSION
 
@@ -70,6 +72,12 @@ class CeleryPublisher:
     def _publish(self, message: Sequence[Due], producer: Producer) -> None:
         first, ids = message[0], tuple(due.obligation_id for due in message)
         latest = max(due.deadline_at for due in message)
+        with tracing.span("message.publish", first.trace_id, lane=str(first.lane), obligations=len(ids)):
+            self._send_task(first, ids, latest, producer)
+
+    def _send_task(
+        self, first: Due, ids: tuple[ObligationId, ...], latest: datetime, producer: Producer
+    ) -> None:
         self._app.send_task(
             first.task,
             args=ids,

@@ -21,7 +21,7 @@ from clearance.ledger.chunks import ClaimedChunk, DecidedChunk
 from clearance.ledger.decisions import NewDecision
 from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.obligations import Claimed
-from tasks.base import ObligationTask, Services
+from tasks.base import ObligationTask, Services, bound
 
 log = structlog.get_logger()
 
@@ -125,7 +125,8 @@ class ReviewChunk(ObligationTask[ReviewAttempt, ReviewServices]):
         metrics.count("decisions_total", len(decisions) - approved, lane=self.lane, answer="rejected")
         for reason, count in held.reasons.items():
             metrics.count("decision_reasons_total", count, lane=self.lane, reason=reason)
-        log.info("chunk.decided", chunk=held.held.number, customers=len(decisions), approved=approved)
+        with bound(held.claimed):
+            log.info("chunk.decided", chunk=held.held.number, customers=len(decisions), approved=approved)
 
     def _decision(
         self, chunk: ClaimedChunk, customer: Customer, judged: Judged, is_kept: bool, decided_at: datetime

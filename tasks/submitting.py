@@ -1,13 +1,14 @@
 """What a message to submit means: give the vendor the answers of a group, from the ETA until the hard stop.
 
-In: an obligation whose subject is a group and its revision. Out: calls, each recorded with the chunks that it carried.
-What is decided goes at once; what is decided later follows; after the hard stop nothing is sent. A revision that is not
-the current one any more sends nothing. A call whose outcome is unknown is made again while there is time: an approval
-states an answer, so a repeat changes nothing. While the ledger is away the obligation is held and waits here: one that
-was given back might come up too late.
+In: an obligation whose subject is a group and its revision. Out: calls, each recorded with the chunks that it carried,
+before it is made and after. What is decided goes at once; what is decided later follows; after the hard stop nothing is
+sent. A revision that is not the current one any more sends nothing. A call whose outcome is unknown is made again while
+there is time: an approval states an answer, so a repeat changes nothing. While the ledger is away the obligation is
+held and waits here: one that was given back might come up too late. A worker that is asked to end gives back what may
+last for longer than it has; another goes on with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,29 +16,24 @@ from typing import ClassVar
 
 import structlog
 
-from clearance.errors import (
-    ClearanceError,
-    DeadlinePassed,
-    LedgerUnavailable,
-    RetryLater,
-    VendorThrottled,
-    VendorUnavailable,
-)
-from clearance.identifiers import new_id
+from clearance.errors import DeadlinePassed, LedgerUnavailable, RetryLater, VendorThrottled
 from clearance.ledger import closing, group_work, submissions
+from clearance.ledger.calls_begun import NewCall
 from clearance.ledger.chunk_bodies import Answers
-from clearance.ledger.decisions import Answer, NewApproval
+from clearance.ledger.decisions import Answer
 from clearance.ledger.engine import Ledger
+from clearance.ledger.group_facts import Group
 from clearance.ledger.group_work import ClaimedGroup
 from clearance.ledger.obligations import ClaimRequest, Finish, finish_many
 from clearance.ledger.submissions import DecidedChunks
 from clearance.ledger.unconfirmed import unconfirmed
 from clearance.obligations import Claimed, MissedReason
-from clearance.optimove.http import VENDOR
-from tasks.answers import TakesAnswers, record, tell, to_be_told
+from config.queues import QUEUE_BY_LANE
+from tasks.answers import TakesAnswers, to_be_told
 from tasks.base import ObligationTask, Services
 from tasks.calling import Calling, NoTurn
 from tasks.closing import end_and_tell
+from tasks.giving import begin, call_of, give, record_none, withdraw
 
 log = structlog.get_logger()
 
@@ -51,6 +47,8 @@ _LONGEST_PAUSE_S = 5.0
 # Near the hard stop the pauses grow shorter, down to this.
 _SHORTEST_PAUSE_S = 0.1
 _MOST_DOUBLINGS = 10
+# What a worker that ends can finish itself; the rest of its grace is for the last record.
+_GRACE = timedelta(seconds=QUEUE_BY_LANE["submit"].stop_grace_s - 5)
 
 
 @dataclass(slots=True)
@@ -58,7 +56,8 @@ class SubmitAttempt:
     """One run: the obligation and its group.
 
     `failures` are those in a row, `last_error` is the last of them; `sent` are chunks sent by it, and not confirmed;
-    `gathers_until` is when what is decided goes, though the call is not full.
+    `gathers_until` is when what is decided goes, though the call is not full; `begun` is a call that is written
+    down, or may be, and was not made.
     """
 
     held: ClaimedGroup
@@ -66,6 +65,7 @@ class SubmitAttempt:
     last_error: str = field(default="", init=False)
     sent: set[int] = field(default_factory=set, init=False)
     gathers_until: datetime | None = field(default=None, init=False)
+    begun: NewCall | None = field(default=None, init=False)
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -80,13 +80,17 @@ class SubmitAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitServices(Services):
-    """What this task needs besides: the vendor, the fleet's limits, and what one call may carry and take."""
+    """What this task needs besides: the vendor, the fleet's limits, what one call may carry and take.
+
+    `is_stopping` says whether this worker is asked to end.
+    """
 
     ledger: Ledger
     vendor: TakesAnswers
     calling: Calling
     customers_per_call: int
     call_timeout_s: float
+    is_stopping: Callable[[], bool] = bool
 
 
 class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
@@ -114,6 +118,9 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
         """Send what is decided, until all is, the time is over, or the vendor says something else."""
         services, until = self.services, held.claimed.deadline_at
         while services.clock() < until:
+            if services.is_stopping() and until - services.clock() > _GRACE:
+                self._take_back(held)
+                raise RetryLater("the worker is asked to end")
             try:
                 if self._is_settled(held):
                     return
@@ -126,8 +133,9 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
                 self._hold_back(held, error)
             except RetryLater as error:
                 self._hold_back(held, error)
-        # The last call may have been recorded so late only.
         with suppress(LedgerUnavailable):
+            self._take_back(held)
+            # The last call may have been recorded so late only.
             if self._has_ended(held):
                 return
         raise self._too_late(held)
@@ -135,6 +143,7 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
     def _is_settled(self, held: SubmitAttempt) -> bool:
         """One step: whether there is nothing left to do, or nothing more may be done."""
         services, group, revision = self.services, held.held.group, held.held.number
+        self._take_back(held)
         with services.ledger.read() as connection:
             decided = submissions.next_decided(
                 connection, group.group_id, revision, services.customers_per_call
@@ -144,8 +153,7 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
             return True
         if decided.numbers and not self._may_gather(held, decided):
             held.gathers_until = None
-            self._send(held, decided)
-            return False
+            return not self._send(held, decided)
         if not decided.numbers and self._has_ended(held):
             return True
         services.pause(_LOOK_EVERY_S)
@@ -175,73 +183,48 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
         end_and_tell(services, services.ledger, end)
         return True
 
-    def _send(self, held: SubmitAttempt, decided: DecidedChunks) -> None:
-        services = self.services
+    def _send(self, held: SubmitAttempt, decided: DecidedChunks) -> bool:
+        """One call, if the vendor has to be told anything; False when no more calls may be made by us."""
+        services, until, revision = self.services, held.claimed.deadline_at, held.held.number
         answers = to_be_told(services.ledger, decided)
         if not answers:
-            record(services, decided, held.held.number, None)
-            return
-        asked_at = services.clock()
-        services.calling.wait_for_turn(held.claimed.deadline_at)
-        if (services.clock() - asked_at).total_seconds() > _LOOK_EVERY_S and not self._is_current(held):
-            return
-        if services.clock() >= held.claimed.deadline_at:
-            return
-        self._call(held, decided, answers)
+            record_none(services, decided, revision)
+            return True
+        services.calling.wait_for_turn(until)
+        if services.clock() >= until:
+            return True
+        held.begun = call_of(decided, held.claimed, revision, answers, services.clock())
+        if not begin(services, held.begun):
+            # While a turn was waited for, the vendor said something else, or our lease was lost.
+            held.begun = None
+            log.info("group.not_ours", group=decided.group.group_id, revision=revision)
+            return False
+        if services.clock() < until:
+            self._note_repeat(decided)
+            self._call(held, held.begun, decided.group, answers)
+        return True
+
+    def _take_back(self, held: SubmitAttempt) -> None:
+        """A call that was begun and came too late, or of which nobody heard whether it was begun."""
+        if held.begun is not None:
+            withdraw(self.services, held.begun)
+            held.begun = None
+
+    def _call(self, held: SubmitAttempt, new: NewCall, group: Group, answers: Answers) -> None:
+        services, numbers = self.services, set(new.call.numbers)
+        held.begun = None
+        given = give(services, services.vendor, new, group, answers, timeout_s=services.call_timeout_s)
+        if given.answer is Answer.UNKNOWN:
+            held.sent |= numbers
+        if given.error is not None:
+            raise given.error
         held.failures, held.last_error = 0, ""
-        held.sent -= set(decided.numbers)
+        held.sent -= numbers
 
-    def _is_current(self, held: SubmitAttempt) -> bool:
-        """While a turn was waited for, the vendor may have moved the group or taken it back."""
-        group_id, revision = held.held.group.group_id, held.held.number
-        with self.services.ledger.read() as connection:
-            return submissions.next_decided(connection, group_id, revision, 1) is not None
-
-    def _call(self, held: SubmitAttempt, decided: DecidedChunks, answers: Answers) -> None:
-        services, group = self.services, decided.group
-        sent_at = services.clock()
-        timeout_s = min(services.call_timeout_s, (group.deadline_at - sent_at).total_seconds())
-        # Until the vendor has answered: also what is recorded if the call ends in a bug.
-        status, answer, failed = None, Answer.UNKNOWN, None
-        try:
-            status = tell(services.vendor, group, answers, sent_at, timeout_s=timeout_s)
-            answer = Answer.TAKEN
-        except ClearanceError as error:
-            status, failed = getattr(error, "status", None), str(error)
-            is_unknown = isinstance(error, VendorUnavailable) and error.is_unconfirmed
-            answer = Answer.UNKNOWN if is_unknown else Answer.REFUSED
-            raise
-        finally:
-            ended_at = services.clock()
-            if answer is Answer.UNKNOWN:
-                held.sent |= set(decided.numbers)
-            approval = NewApproval(
-                approval_id=new_id(sent_at),
-                subject=group.group_id,
-                attempt=held.claimed.attempt,
-                customers=len(answers),
-                sent_at=sent_at,
-                answered_at=ended_at if status is not None else None,
-                status=status,
-                answer=answer,
-                error=failed,
-                revision=held.held.number,
-            )
-            self._tell(approval, took_s=(ended_at - sent_at).total_seconds(), deadline_at=group.deadline_at)
-            record(services, decided, held.held.number, approval)
-
-    def _tell(self, call: NewApproval, *, took_s: float, deadline_at: datetime) -> None:
-        metrics, margin_s = self.services.metrics, (deadline_at - call.sent_at).total_seconds()
-        outcome = call.answer.value
-        metrics.observe("vendor_call_seconds", took_s, vendor=VENDOR, call="group_approvals", outcome=outcome)
-        metrics.observe("submission_margin_seconds", margin_s, lane=self.lane)
-        log.info(
-            "group.called",
-            group=call.subject,
-            customers=call.customers,
-            outcome=call.answer,
-            margin_s=round(margin_s, 3),
-        )
+    def _note_repeat(self, decided: DecidedChunks) -> None:
+        chunks = len(decided.numbers) - len(decided.unsent)
+        if chunks:
+            log.warning("group.sent_again", group=decided.group.group_id, chunks=chunks)
 
     def _hold_back(self, held: SubmitAttempt, error: RetryLater) -> None:
         """Wait here: the obligation is held, and a later call carries what is decided by then."""
@@ -261,7 +244,6 @@ class SubmitGroup(ObligationTask[SubmitAttempt, SubmitServices]):
         return DeadlinePassed(reason, margin_s=margin_s, last_error=held.last_error)
 
     def _was_sent(self, held: SubmitAttempt) -> bool:
-        group = held.held.group
         with suppress(LedgerUnavailable), self.services.ledger.read() as connection:
-            return unconfirmed(connection, group.group_id, group.generation) > 0
+            return unconfirmed(connection, held.held.group.group_id, held.held.number) > 0
         return False

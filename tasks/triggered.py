@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 import structlog
 
+from clearance import tracing
 from clearance.deadline import Deadline
 from clearance.decisions.decision import Decision
 from clearance.errors import ClearanceError, DeadlinePassed, RetryLater, VendorThrottled, VendorUnavailable
@@ -124,11 +125,12 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     def _decided(self, held: ApprovalAttempt, notification: TriggeredNotification) -> Decision:
         if held.recorded is not None:
             return held.recorded
-        held.decision = self.services.decider.decide(
-            notification,
-            subject=held.claimed.subject,
-            last_moment=self.last_moment(held.claimed.deadline_at),
-        )
+        with tracing.span("notification.decide"):
+            held.decision = self.services.decider.decide(
+                notification,
+                subject=held.claimed.subject,
+                last_moment=self.last_moment(held.claimed.deadline_at),
+            )
         return held.decision.decision
 
     def _send(self, held: ApprovalAttempt, notification: TriggeredNotification, *, approved: bool) -> None:
@@ -152,10 +154,14 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
         raise failure
 
     def _wait_for_turn(self, deadline: Deadline) -> None:
-        self._wait(self.services.cooldown.remaining_s(), deadline)
-        if self.services.limit is not None:
-            while wait_s := self.services.limit.take(Urgency.URGENT):
+        services = self.services
+        asked_at = services.clock()
+        self._wait(services.cooldown.remaining_s(), deadline)
+        if services.limit is not None:
+            while wait_s := services.limit.take(Urgency.URGENT):
                 self._wait(wait_s, deadline)
+        waited_s = (services.clock() - asked_at).total_seconds()
+        services.metrics.observe("turn_wait_seconds", waited_s, limit="optimove_triggered")
 
     def _wait(self, wait_s: float, deadline: Deadline) -> None:
         if wait_s <= 0:
@@ -205,7 +211,12 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
             ended = services.clock()
             took_s = (ended - now).total_seconds()
             services.metrics.observe(
-                "vendor_call_seconds", took_s, vendor=VENDOR, call="triggered_approval", outcome=answer
+                "vendor_call_seconds",
+                took_s,
+                vendor=VENDOR,
+                call="triggered_approval",
+                outcome=answer,
+                status=status or "none",
             )
             held.approvals.append(
                 NewApproval(
@@ -234,8 +245,11 @@ class ApproveTriggered(ObligationTask[ApprovalAttempt, TriggeredServices]):
     ) -> DeadlinePassed:
         if held.is_unconfirmed:
             reason = MissedReason.SENT_UNCONFIRMED
-        elif failure is not None or held.claimed.attempt > 1:
+        elif failure is not None or held.claimed.last_error is not None:
             reason = MissedReason.RETRIES_RAN_OUT
+        elif held.claimed.attempt > 1:
+            # Whoever held it before has said nothing: it may have sent the approval, too.
+            reason = MissedReason.ABANDONED
         else:
             reason = MissedReason.NO_TIME_LEFT
         return DeadlinePassed(reason, margin_s=deadline.margin_s(now), last_error=str(failure or ""))
