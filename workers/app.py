@@ -14,7 +14,7 @@ from celery.platforms import isatty
 
 from config import logs, settings
 from config.queues import QUEUE_BY_LANE
-from workers import collector, deciding, wiring
+from workers import collector, deciding, exposition, otel, wiring
 from workers.event_cadence import EventCadence
 from workers.rules_keeper import RulesKeeper
 
@@ -29,9 +29,9 @@ def _log(**_: Any) -> None:
 
 @signals.worker_ready.connect(weak=False)
 def _begin(sender: Any, **_: Any) -> None:
-    if _SETTINGS.metrics_port:
-        wiring.metrics.serve(_SETTINGS.metrics_port)
+    exposition.serve(_SETTINGS)
     if _IS_THREADED:
+        otel.begin(f"worker-{LANE}")
         collector.settle()
         _decide()
 
@@ -44,6 +44,7 @@ def _begin(sender: Any, **_: Any) -> None:
 
 @signals.worker_process_init.connect(weak=False)
 def _begin_child(**_: Any) -> None:
+    otel.begin(f"worker-{LANE}")
     _decide()
     _listen(_reload)
     wiring.warm_up(app)
@@ -54,6 +55,12 @@ def _begin_child(**_: Any) -> None:
 def _end(**_: Any) -> None:
     for rules in _RULES:
         rules.close()
+    otel.end()
+
+
+@signals.worker_shutdown.connect(weak=False)
+def _end_parent(**_: Any) -> None:
+    exposition.discard()
 
 
 @signals.celeryd_init.connect(weak=False)

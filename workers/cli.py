@@ -1,7 +1,10 @@
 """The command `clearance`: every process and every question that an operator has."""
 
+import ast
 import os
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import click
 import structlog
@@ -11,24 +14,65 @@ from config import logs, settings
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings, SettingsError
 from workers import collector
-from workers.commands.groups import groups
-from workers.commands.occurrences import occurrences
-from workers.commands.optimove import optimove
-from workers.commands.purge import purge
-from workers.commands.rejected import rejected
-from workers.commands.rules import rules
-from workers.commands.suppressions import suppressions
-from workers.commands.up import demo, flower, up
-from workers.commands.why import why
 
 log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
+_COMMANDS = Path(__file__).with_name("commands")
+# Where a command lives, in workers/commands: imported when it is called, since a process needs none of the others.
+_MODULE_BY_COMMAND = {
+    "audit": "audit",
+    "demo": "up",
+    "doctor": "doctor",
+    "flower": "up",
+    "forget": "forget",
+    "groups": "groups",
+    "lanes": "lanes",
+    "mail": "mail",
+    "occurrences": "occurrences",
+    "optimove": "optimove",
+    "purge": "purge",
+    "rejected": "rejected",
+    "retries": "retries",
+    "rules": "rules",
+    "suppressions": "suppressions",
+    "up": "up",
+    "why": "why",
+}
 
 
 class _Commands(click.Group):
     """Tells what is wrong with the settings or the ledger in plain lines, and with an exit code for scripts."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*super().list_commands(ctx), *_MODULE_BY_COMMAND})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, imported if it lives elsewhere; none of that name: none."""
+        module = _MODULE_BY_COMMAND.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"workers.commands.{module}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each with the first line of what it says of itself, which is read: to import them all takes a second."""
+        rows = [(name, self._first_line(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _first_line(self, ctx: click.Context, name: str) -> str:
+        module = _MODULE_BY_COMMAND.get(name)
+        if module is None:
+            command = self.get_command(ctx, name)
+            text = command.help if command else ""
+        else:
+            source = ast.parse((_COMMANDS / f"{module}.py").read_text(encoding="utf-8"))
+            found = (each for each in source.body if isinstance(each, ast.FunctionDef) and each.name == name)
+            text = ast.get_docstring(next(found))
+        return (text or "").partition("\n")[0]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn what an operator can mend into words."""
@@ -64,7 +108,7 @@ def ingest() -> None:
 @click.option("--name", default=None, help="Name of this worker; by default one that no other has.")
 def worker(lane: str, name: str | None) -> None:
     """Work on one LANE's obligations."""
-    from workers import wiring
+    from workers import exposition, wiring
 
     here = _loaded(f"worker-{lane}")
     wiring.require_lane(here, lane)  # refuses what cannot work, before the process becomes Celery's
@@ -74,6 +118,8 @@ def worker(lane: str, name: str | None) -> None:
     command += ["-c", str(_concurrency(here, lane)), "-l", here.log_level]
     command += ["--without-gossip", "--without-mingle"]
     os.environ["CLEARANCE_LANE"] = lane
+    if queue.pool == "prefork":
+        exposition.share_with_children(here)
     os.execv(sys.executable, command)  # noqa: S606 - this process becomes the worker
 
 
@@ -102,19 +148,6 @@ def sandbox(port: int, secret: str, api_key: str) -> None:
     serve(SandboxOptions(port=port, secret=secret, api_key=api_key))
 
 
-main.add_command(optimove)
-main.add_command(rejected)
-main.add_command(up)
-main.add_command(demo)
-main.add_command(flower)
-main.add_command(suppressions)
-main.add_command(why)
-main.add_command(purge)
-main.add_command(rules)
-main.add_command(groups)
-main.add_command(occurrences)
-
-
 @main.group()
 def db() -> None:
     """The ledger's schema."""
@@ -135,8 +168,10 @@ def _concurrency(here: Settings, lane: str) -> int:
         "triggered": here.triggered_threads,
         "review": here.review_processes,
         "submit": here.submit_threads,
+        "mail": here.mail_threads,
+        "track": here.track_threads,
     }
-    return own.get(lane, 2)
+    return own[lane]
 
 
 def _loaded(process: str) -> Settings:

@@ -9,6 +9,10 @@ from clearance.ledger.engine import Ledger, open_ledger
 from clearance.optimove.client import OptimoveClient, OptimovePaths
 from config.metrics import PrometheusMetrics
 from config.settings import Settings
+from config.tls import redis_tls
+from workers import sentinel
+
+_REDIS = ("redis://", "rediss://", sentinel.SCHEME)
 
 # One counts for the whole process, whoever in it asks.
 metrics = PrometheusMetrics()
@@ -23,15 +27,19 @@ def shared_redis_url(settings: Settings) -> str:
     """Where the fleet keeps what it shares; empty when there is nowhere."""
     if settings.redis_url:
         return settings.redis_url
-    return settings.broker_url if settings.broker_url.startswith(("redis://", "rediss://")) else ""
+    return settings.broker_url if settings.broker_url.startswith(_REDIS) else ""
 
 
 def shared_redis(settings: Settings) -> Redis:
     """Redis for what the fleet shares; gives up early, because whoever waits for it has a deadline."""
+    url, timeout_s = shared_redis_url(settings), settings.broker_socket_timeout_s / 4
+    if url.startswith(sentinel.SCHEME):
+        return sentinel.primary(url, settings.sentinel_master, timeout_s)
     return Redis.from_url(
-        shared_redis_url(settings),
-        socket_timeout=settings.broker_socket_timeout_s / 4,
-        socket_connect_timeout=settings.broker_socket_timeout_s / 4,
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        **redis_tls(url, settings),
     )
 
 

@@ -1,24 +1,27 @@
 """How a process becomes Flower, and with which password."""
 
 import os
-import secrets
 import sys
 from pathlib import Path
 
 import config
+from config import production
 from config.settings import Settings, SettingsError
+from workers.made_secrets import made_secret
 
 
 def run(here: Settings) -> None:
     """Become Flower.
 
     Raises:
-        SettingsError: There is no password.
+        SettingsError: There is no password, or one that is easily guessed, whatever `CLEARANCE_ENV` says.
     """
     if not here.flower_password:
         raise SettingsError(
             ("CLEARANCE_FLOWER_PASSWORD: required: whoever can open Flower sees every obligation",)
         )
+    if guessed := production.laptop_defaults(here).get("flower_password"):
+        raise SettingsError((f"CLEARANCE_FLOWER_PASSWORD: {guessed}",))
     Path(here.state_dir).mkdir(parents=True, exist_ok=True)
     options = Path(config.__file__).with_name("flower.py")
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.flower_app", "flower"]
@@ -34,18 +37,4 @@ def password_file(here: Settings) -> Path:
 
 def made_password(here: Settings) -> str:
     """The password of this machine, made when there is none; only its owner can read the file."""
-    path = password_file(here)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        kept = path.read_text(encoding="utf-8").strip()
-        if not kept:
-            raise SettingsError(
-                (f"CLEARANCE_FLOWER_PASSWORD: unset, and {path} is empty: delete it",)
-            ) from None
-        return kept
-    password = secrets.token_urlsafe(18)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(password + "\n")
-    return password
+    return made_secret(password_file(here), "FLOWER_PASSWORD")

@@ -30,6 +30,7 @@ from tasks.leases import Leases
 from tasks.reviewing import ReviewServices
 from tasks.submitting import SubmitServices
 from workers.connections import ledger, metrics, shared_redis
+from workers.ending import asked_to_end
 from workers.rules_keeper import RulesKeeper
 
 _GROUP = "optimove-scheduled"
@@ -117,6 +118,7 @@ class SubmitLane:
             calling=shared["calling"],
             customers_per_call=here.optimove_approvals_per_call,
             call_timeout_s=here.optimove_timeout_s,
+            is_stopping=asked_to_end().is_set,
         )
 
     def closing(self) -> CloseServices:

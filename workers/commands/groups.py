@@ -5,7 +5,7 @@ group, 2 the settings or the arguments are wrong.
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from time import sleep
 
 import click
@@ -24,6 +24,7 @@ from workers.commands.groups_facts import details_facts, standing_facts
 from workers.commands.groups_shown import shown
 from workers.commands.groups_watch import watch as watch_until_ended
 from workers.commands.listing import json_option, printable, show_all
+from workers.commands.moments import MOMENT
 
 EXIT_NOT_KNOWN = 1
 _COLUMNS = (
@@ -41,26 +42,6 @@ _COLUMNS = (
 )
 
 
-class _Moment(click.ParamType[datetime]):
-    """A time with its offset, or in UTC without one."""
-
-    name = "time"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            written = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail("must be a date or a time, as 2026-03-02 or 2026-03-02T09:00:00", param, ctx)
-        return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
-
-
-_MOMENT = _Moment()
-
-
 @click.group()
 def groups() -> None:
     """Scheduled approvals: send groups (V2) and campaigns (V1)."""
@@ -68,8 +49,8 @@ def groups() -> None:
 
 @groups.command("list")
 @click.option("--state", type=click.Choice([each.value for each in GroupState]), help="Only those.")
-@click.option("--deadline-before", type=_MOMENT, help="Only earlier ones; UTC unless it has an offset.")
-@click.option("--deadline-after", type=_MOMENT, help="Only later ones; UTC unless it has an offset.")
+@click.option("--deadline-before", type=MOMENT, help="Only earlier ones; UTC unless it has an offset.")
+@click.option("--deadline-after", type=MOMENT, help="Only later ones; UTC unless it has an offset.")
 @click.option("--occurrence", metavar="ID", help="Only those of this occurrence.")
 @click.option("--last", default=50, show_default=True, type=click.IntRange(1, 1_000), help="How many.")
 @json_option

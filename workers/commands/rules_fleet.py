@@ -4,7 +4,6 @@ Processes say in the ledger what they have in force; a request to read the file 
 hosts are never compared to tell whether a process has followed: what it says now differs from what it said before.
 """
 
-import getpass
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -16,6 +15,7 @@ from time import monotonic, sleep
 import click
 
 from clearance.clock import utc_now
+from clearance.ledger import operator_actions
 from clearance.ledger.engine import Ledger
 from clearance.ledger.rule_sets import InForce, ask_reload, in_force
 from config import settings
@@ -23,6 +23,7 @@ from config.settings import Settings
 from workers import connections
 from workers.commands.listing import json_option, printable, show_all
 from workers.commands.rules_versions import known_text
+from workers.commands.who import action, operator
 from workers.judges import read_rules
 from workers.rules_keeper import REPORT_EVERY
 
@@ -94,7 +95,8 @@ def reload_rules(ctx: click.Context, wait_s: float, as_json: bool) -> None:
     before = {each.process: each for each in _reported(ledger)}
     live = {name for name, each in before.items() if _state(each, here, now) is not State.SILENT}
     with ledger.write() as connection:
-        ask_reload(connection, asked_by=_who(), asked_at=now)
+        ask_reload(connection, asked_by=operator(), asked_at=now)
+        operator_actions.record(connection, action("rules.reload", wanted, now))
     if wait_s == 0:
         click.echo(json.dumps({"version": wanted, "processes": []}) if as_json else f"asked for {wanted}")
         return
@@ -205,11 +207,3 @@ def _facts(said: InForce, state: str) -> dict[str, object]:
         "state": state,
         "problem": said.problem,
     }
-
-
-def _who() -> str:
-    """Who asks; a container's user may have no name."""
-    try:
-        return getpass.getuser()[:64]
-    except (KeyError, OSError):
-        return "unknown"

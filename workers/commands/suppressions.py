@@ -4,25 +4,31 @@ Exit codes: 0 done (what was so already is no error), 1 the ledger is away or a 
 the arguments are wrong.
 """
 
-import getpass
-import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
 import click
+from sqlalchemy import Connection
 
 from clearance.clock import utc_now
+from clearance.ledger import address_suppressions, operator_actions
 from clearance.ledger import suppressions as ledger_lists
 from clearance.ledger.engine import Ledger
+from clearance.ledger.operator_actions import OperatorAction
 from clearance.ledger.suppressions import LIST_NAME_PATTERN, Added, Suppression
 from config import settings
-from workers import wiring
+from config.settings import Settings
+from workers.commands import ledger_here
 from workers.commands.customer_id import CustomerId
 from workers.commands.listing import json_option, printable, show_all
+from workers.commands.reasons import REASON
 from workers.commands.suppression_file import BadLine, Entry, lines_of, note_of, until_of
+from workers.commands.suppressions_addresses import addresses
+from workers.commands.who import action, operator
 
 EXIT_BAD_LINES = 1
 # Lines of one transaction: about ten milliseconds in which nobody else writes to SQLite.
@@ -62,7 +68,10 @@ _LIST, _CUSTOMER = _ListName(), CustomerId()
 
 @click.group()
 def suppressions() -> None:
-    """Lists of customers who must not get a campaign."""
+    """Lists of customers who must not get a campaign; and addresses that get no letter."""
+
+
+suppressions.add_command(addresses)
 
 
 @suppressions.command()
@@ -79,21 +88,24 @@ def add(list_name: str, customers: tuple[str, ...], note: str, until: datetime |
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--note") from None
     entries = [Entry(customer_id=each, note=checked_note, until=until) for each in dict.fromkeys(customers)]
-    ledger = wiring.ledger(settings.load())
+    ledger = ledger_here.ledger(settings.load())
     _tell_if_new(ledger, list_name)
     with ledger.write() as connection:
         done = ledger_lists.add_many(connection, _suppressions(list_name, entries))
+        _record(connection, action("suppressions.add", list_name, utc_now(), count=done.added + done.changed))
     click.echo(_told(done))
 
 
 @suppressions.command()
 @click.argument("list_name", metavar="LIST", type=_LIST)
 @click.argument("customers", metavar="CUSTOMER...", nargs=-1, required=True, type=_CUSTOMER)
-def remove(list_name: str, customers: tuple[str, ...]) -> None:
+@click.option("--why", type=REASON, help="Kept for the audit; name nobody.")
+def remove(list_name: str, customers: tuple[str, ...], why: str | None) -> None:
     """Take each CUSTOMER off LIST."""
-    ledger = wiring.ledger(settings.load())
+    ledger = ledger_here.ledger(settings.load())
     with ledger.write() as connection:
         removed = ledger_lists.remove_many(connection, list_name, customers)
+        _record(connection, action("suppressions.remove", list_name, utc_now(), count=len(removed), why=why))
     for customer_id in dict.fromkeys(customers):
         if customer_id not in removed:
             click.echo(f"not on {list_name}: {printable(customer_id)}", err=True)
@@ -111,9 +123,11 @@ def remove(list_name: str, customers: tuple[str, ...]) -> None:
 def list_(list_name: str | None, customer: str | None, after: str, limit: int, as_json: bool) -> None:
     """List who is on LIST, by customer id; without LIST, the lists there are."""
     now = utc_now()
-    ledger = wiring.ledger(settings.load())
+    here = settings.load()
+    ledger = ledger_here.ledger(here)
     with ledger.read() as connection:
         if customer is not None:
+            _tell_addresses(connection, here, customer)
             of_customer = ledger_lists.of_customer(connection, customer)
             found = [each for each in of_customer if list_name in (None, each.list_name)]
         elif list_name is None:
@@ -141,7 +155,7 @@ def import_(ctx: click.Context, file: Path, list_name: str, skip_bad: bool) -> N
     The whole file is looked through first: with one bad line nothing is imported. A repeat changes nothing, also after
     an import that was interrupted.
     """
-    ledger = wiring.ledger(settings.load())
+    ledger = ledger_here.ledger(settings.load())
     good, bad, spaced, is_readable = _looked_through(file)
     if bad and not (skip_bad and is_readable):
         click.echo(f"nothing imported: {bad} bad, {good} good", err=True)
@@ -149,10 +163,11 @@ def import_(ctx: click.Context, file: Path, list_name: str, skip_bad: bool) -> N
     if spaced:
         click.echo(f"{spaced} customer ids begin or end with a space: they are kept as written", err=True)
     _tell_if_new(ledger, list_name)
-    total = Added()
+    total, imported = Added(), action("suppressions.import", list_name, utc_now())
     for number, portion in enumerate(_portions(lines_of(file), is_any_bad_fine=skip_bad), 1):
         with ledger.write() as connection:
             done = ledger_lists.add_many(connection, _suppressions(list_name, portion))
+            _record(connection, replace(imported, count=done.added + done.changed))
         total = Added(
             added=total.added + done.added,
             changed=total.changed + done.changed,
@@ -190,7 +205,7 @@ def _portions(lines: Iterator[Entry | BadLine], *, is_any_bad_fine: bool) -> Ite
 
 
 def _suppressions(list_name: str, entries: Iterable[Entry]) -> list[Suppression]:
-    now, who = utc_now(), _user()
+    now, who = utc_now(), operator()
     return [
         Suppression(
             list_name=list_name,
@@ -204,11 +219,10 @@ def _suppressions(list_name: str, entries: Iterable[Entry]) -> list[Suppression]
     ]
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()[:64]
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
+def _record(connection: Connection, done: OperatorAction) -> None:
+    """By list and number: whom it was about is on the list, with who put him there, and nowhere once he is off it."""
+    if done.count:
+        operator_actions.record_portion(connection, done)
 
 
 def _tell_if_new(ledger: Ledger, list_name: str) -> None:
@@ -216,6 +230,17 @@ def _tell_if_new(ledger: Ledger, list_name: str) -> None:
         is_known = ledger_lists.is_known(connection, list_name)
     if not is_known:
         click.echo(f"{list_name} is a new list: it counts once a check of the rules names it", err=True)
+
+
+def _tell_addresses(connection: Connection, here: Settings, customer: str) -> None:
+    """Letters know a customer by Bloomreach's ids, which may or may not be those of the lists."""
+    for field in here.optilyz_id_fields:
+        kind = field.partition("=")[2]
+        keys = address_suppressions.customer_keys({kind: customer})
+        if keys != [""] and address_suppressions.listed(connection, customer_key=keys[0], limit=1):
+            whose = printable(f"{kind}:{customer}")
+            told = f"clearance suppressions addresses list --customer '{whose}'"
+            click.echo(f"addresses of {whose} are suppressed, too: {told}", err=True)
 
 
 def _told(done: Added) -> str:

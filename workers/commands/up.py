@@ -9,12 +9,12 @@ from config import settings
 
 
 @click.command()
-@click.option("--sandbox", is_flag=True, help="Use the sandbox even though Optimove is set.")
+@click.option("--sandbox", is_flag=True, help="Use the sandbox even though vendors are set.")
 def up(sandbox: bool) -> None:
     """Run all processes on this machine until Ctrl-C, and restart what dies.
 
     Without a CLEARANCE_BROKER_URL the broker is embedded; without any CLEARANCE_OPTIMOVE_ setting the sandbox takes
-    the vendor's place.
+    the vendor's place, and that of Optilyz and Bloomreach when nothing of them is set either.
     """
     from workers.up import run as process
 

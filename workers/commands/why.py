@@ -14,7 +14,7 @@ from clearance.ledger import why as ledger_why
 from clearance.ledger.why_facts import Decided, Owed, Sent, Story
 from clearance.obligations import State
 from config import settings
-from workers import wiring
+from workers.commands import ledger_here
 from workers.commands.answers import MEANING_BY_ANSWER
 from workers.commands.countdown import exact, iso
 from workers.commands.customer_id import CustomerId
@@ -33,7 +33,7 @@ Facts = dict[str, object]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def why(customer: str, campaign: str | None, last: int, as_json: bool) -> None:
     """Tell what was decided about CUSTOMER, why, and what became of it; the newest first."""
-    ledger = wiring.ledger(settings.load())
+    ledger = ledger_here.ledger(settings.load())
     with ledger.read() as connection:
         stories = ledger_why.stories(connection, customer, campaign_id=campaign, last=last)
     now = utc_now()

@@ -1,8 +1,6 @@
 """The traffic of a demo: notifications from the sandbox, faults at the vendor, and a worker killed half-way."""
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +15,10 @@ from clearance.ledger.suppressions import Suppression
 from config.settings import PREFIX
 from workers.demo.expected import suppressed_customers
 from workers.demo.groups import Groups, PlayedGroup
+from workers.demo.killing import Killing
 from workers.demo.ledger_facts import LedgerFacts, read_facts, unfinished
+from workers.demo.mail import Mail, PlayedMail
+from workers.demo.mail_ledger import MailFacts, read_mail
 from workers.demo.view import View
 from workers.up.supervisor import TICK_S, Supervisor
 
@@ -39,8 +40,10 @@ class Played:
     sandbox: dict[str, Any]
     ledger: LedgerFacts
     duplicates_recognised: int
-    replaced_after_s: float | None
+    replaced_after_s_by_name: dict[str, float | None]
     groups: tuple[PlayedGroup, ...]
+    mail: PlayedMail
+    mail_ledger: MailFacts
 
 
 class Playing:
@@ -53,6 +56,7 @@ class Playing:
         ledger: Ledger,
         sandbox_url: str,
         ingest_url: str,
+        relay_key: str,
         view: View,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -63,11 +67,17 @@ class Playing:
         self._view = view
         self._is_stopping = is_stopping
         self._http = urllib3.PoolManager(retries=False, timeout=5.0)
+        self._killing = Killing(supervisor, view)
         self._groups = Groups(self._sandbox)
+        self._mail = Mail(
+            sandbox=self._sandbox,
+            ingest_url=ingest_url,
+            relay_key=relay_key,
+            killing=self._killing,
+            view=view,
+        )
         self._run = ""
         self._count = 0
-        self._killed_at: float | None = None
-        self._replaced_after_s: float | None = None
 
     def play(self, count: int, rate_per_s: float) -> Played | None:
         """Play `count` notifications and wait until nothing is owed any more; None: it was told to stop."""
@@ -77,6 +87,7 @@ class Playing:
         self._sandbox("PUT", "/sandbox/faults", {"group": "promotions", **_PROMOTION_FAULTS})
         play = {"count": count, "rate_per_s": rate_per_s, "mix": _MIX}
         self._groups.announce()
+        self._mail.announce()
         self._run = self._sandbox("POST", "/sandbox/triggered/play", play)["run"]
         self._view.begin(f"playing {count} notifications at {rate_per_s:g}/s", count)
         self._until(self._is_played, timeout_s=count / rate_per_s + _START_AND_END_S)
@@ -85,13 +96,15 @@ class Playing:
         if self._is_stopping():
             return None
         with self._ledger.read() as connection:
-            facts = read_facts(connection)
+            facts, mail_ledger = read_facts(connection), read_mail(connection)
         return Played(
             sandbox=self._sandbox("GET", "/sandbox/report?detail=1"),
             ledger=facts,
             duplicates_recognised=self._duplicates_recognised(),
-            replaced_after_s=self._replaced_after_s,
+            replaced_after_s_by_name=self._killing.replaced_after_s_by_name,
             groups=self._groups.results(),
+            mail=self._mail.result(),
+            mail_ledger=mail_ledger,
         )
 
     def _suppress(self) -> None:
@@ -108,7 +121,8 @@ class Playing:
         given_up_at = time.monotonic() + timeout_s
         while not self._is_stopping() and time.monotonic() < given_up_at:
             self._supervisor.tick()
-            self._watch_victim()
+            self._killing.watch()
+            self._mail.go_on()
             if is_over():
                 return
             time.sleep(TICK_S)
@@ -116,26 +130,16 @@ class Playing:
     def _is_played(self) -> bool:
         state = self._sandbox("GET", f"/sandbox/play/{self._run}")
         self._view.at(state["sent"], self._count)
-        pid = self._supervisor.pid(VICTIM)
-        if self._killed_at is None and pid is not None and state["sent"] >= self._count / 2:
-            self._killed_at = time.monotonic()
-            os.kill(pid, signal.SIGKILL)
-            self._view.say(f"kill -9 of {VICTIM} after {state['sent']} notifications")
+        is_half_way = state["sent"] >= self._count / 2
+        if is_half_way and self._killing.kill(VICTIM, f"after {state['sent']} notifications"):
             self._groups.move()
             self._view.say("the large send group's deadline is moved")
         return bool(state["state"] != "running")
 
-    def _watch_victim(self) -> None:
-        if self._killed_at is None or self._replaced_after_s is not None:
-            return
-        if self._supervisor.restarts_by_name[VICTIM] and self._supervisor.is_ready:
-            self._replaced_after_s = time.monotonic() - self._killed_at
-            self._view.say(f"{VICTIM} is replaced and ready after {self._replaced_after_s:.1f} s")
-
     def _is_settled(self) -> bool:
-        if self._replaced_after_s is None or self._sandbox("GET", "/sandbox/report")["pending"]:
+        if not self._killing.are_back(VICTIM) or self._sandbox("GET", "/sandbox/report")["pending"]:
             return False
-        if not self._groups.are_over():
+        if not (self._groups.are_over() and self._mail.is_over):
             return False
         with self._ledger.read() as connection:
             return unfinished(connection) == 0

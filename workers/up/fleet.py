@@ -7,15 +7,14 @@ In: the settings, and what is embedded. Out: `Process` values. What an embedded 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from config.queues import LANE_QUEUES
+from config.queues import LANE_QUEUES, LaneQueue
+from config.setting_reading import FILE_SUFFIX
 from config.settings import PREFIX, Settings
 from workers.up.child import Process
 from workers.up.embedded import CLEARANCE, EmbeddedVendor, broker, broker_address, sandbox
 from workers.up.ports import WantedPort, free_ports
 from workers.up.ready import answers_http
 
-# The lanes that have tasks; the others have a queue only.
-LANES_WITH_TASKS = ("triggered", "review", "submit")
 GUARDIANS = 2
 
 _INGEST, _WORKERS, _GUARDIANS, _FLOWER, _SANDBOX, _BROKER = range(6)  # the stages of stopping
@@ -42,6 +41,16 @@ class Fleet:
         return Path(self.settings.state_dir).absolute()
 
     @property
+    def lanes(self) -> tuple[str, ...]:
+        """The lanes that have a vendor. Half a vendor is the worker's to refuse, by what is missing."""
+        here, takes_mail = self.settings, self.vendor is not None and self.vendor.takes_mail
+        has_vendor = {
+            "mail": takes_mail or bool(here.optilyz_base_url or here.optilyz_api_key),
+            "track": takes_mail or bool(here.bloomreach_base_url or here.bloomreach_api_secret),
+        }
+        return tuple(each.lane for each in LANE_QUEUES if has_vendor.get(each.lane, True))
+
+    @property
     def ingest_url(self) -> str:
         """Where this machine reaches ingest."""
         return f"http://{_bracketed(_reachable(self.settings.ingest_host))}:{self.settings.ingest_port}"
@@ -61,6 +70,9 @@ class Fleet:
             wanted.append(("the sandbox", "127.0.0.1", self.vendor.port, "UP_SANDBOX_PORT"))
         if self.embeds_broker:
             wanted.append(("the embedded broker", *broker_address(here.broker_url), "UP_BROKER_PORT"))
+        if here.metrics_port:
+            ports = range(here.metrics_port, here.metrics_port + len(self._lane_workers()) + GUARDIANS)
+            wanted += [("metrics", here.metrics_host, port, "METRICS_PORT") for port in ports]
         return [
             WantedPort(user=user, host=host, port=port, variable=PREFIX + name)
             for user, host, port, name in wanted
@@ -78,17 +90,16 @@ class Fleet:
             working.append(self._flower())
         environment = self._shared_environment()
         return [
-            replace(process, environment=environment | dict(process.environment))
+            replace(process, environment=_said_here(environment | dict(process.environment)))
             for process in [*embedded, *(replace(process, wave=1) for process in working)]
         ]
 
     def _shared_environment(self) -> dict[str, str]:
         values = {"STATE_DIR": str(self.state_dir), "BROKER_URL": self.settings.broker_url}
+        if self.settings.relay_api_keys:
+            values["RELAY_API_KEYS"] = ",".join(self.settings.relay_api_keys)
         if self.vendor:
-            values["OPTIMOVE_BASE_URL"] = self.vendor.base_url
-            values["OPTIMOVE_API_KEY"] = self.vendor.api_key
-            values["OPTIMOVE_WEBHOOK_SECRETS"] = self.vendor.secret
-            values["OPTIMOVE_LISTENER_TOKEN"] = self.vendor.listener_token
+            values |= self.vendor.settings()
         named = {PREFIX + name: value for name, value in values.items()}
         return {"PYTHONUNBUFFERED": "1"} | named | self.environment
 
@@ -111,18 +122,23 @@ class Fleet:
             address=self.ingest_url,
         )
 
-    def _workers_and_guardians(self) -> list[Process]:
-        lanes = [
+    def _lane_workers(self) -> list[tuple[LaneQueue, int]]:
+        """Each worker: its lane, and its number there."""
+        return [
             (lane, number + 1)
             for lane in LANE_QUEUES
-            if lane.lane in LANES_WITH_TASKS
+            if lane.lane in self.lanes
             for number in range(self.settings.up_triggered_workers if lane.lane == "triggered" else 1)
         ]
-        first = self.settings.metrics_port
+
+    def _workers_and_guardians(self) -> list[Process]:
+        lanes = self._lane_workers()
+        first, host = self.settings.metrics_port, _reachable(self.settings.metrics_host)
         count = len(lanes) + GUARDIANS
         ports = iter(range(first, first + count) if first else free_ports(count))
         workers = [
             _watched(
+                host,
                 next(ports),
                 f"{lane.lane}-{number}",
                 ("worker", lane.lane, "--name", f"{lane.lane}-{number}"),
@@ -132,7 +148,7 @@ class Fleet:
             for lane, number in lanes
         ]
         guardians = [
-            _watched(next(ports), f"guardian-{number + 1}", ("guardian",), stage=_GUARDIANS)
+            _watched(host, next(ports), f"guardian-{number + 1}", ("guardian",), stage=_GUARDIANS)
             for number in range(GUARDIANS)
         ]
         return [*workers, *guardians]
@@ -149,18 +165,23 @@ class Fleet:
         )
 
 
+def _said_here(environment: dict[str, str]) -> dict[str, str]:
+    """What is said here is not read from a file as well: that our own environment names it does not count."""
+    return {name + FILE_SUFFIX: "" for name in environment} | environment
+
+
 def _watched(
-    port: int, name: str, arguments: tuple[str, ...], *, stage: int, grace_s: float = 5.0
+    host: str, port: int, name: str, arguments: tuple[str, ...], *, stage: int, grace_s: float = 5.0
 ) -> Process:
     """A process that opens its metrics when it is ready, and not before."""
     return Process(
         name=name,
         command=(*CLEARANCE, *arguments),
         environment={f"{PREFIX}METRICS_PORT": str(port)},
-        is_ready=answers_http("127.0.0.1", port, "/metrics"),
+        is_ready=answers_http(host, port, "/metrics"),
         stage=stage,
         grace_s=grace_s,
-        address=f"http://127.0.0.1:{port}/metrics",
+        address=f"http://{_bracketed(host)}:{port}/metrics",
     )
 
 

@@ -68,6 +68,10 @@ class Supervisor:
         """Whether every process can be used now."""
         return all(child.state in (ChildState.READY, ChildState.FINISHED) for child in self._children)
 
+    def is_up(self, name: str) -> bool:
+        """Whether this process can be used now."""
+        return any(child.state is ChildState.READY for child in self._children if child.process.name == name)
+
     def pid(self, name: str) -> int | None:
         """The pid of a process; None while it is not running."""
         return next(child.pid for child in self._children if child.process.name == name)
