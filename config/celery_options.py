@@ -8,14 +8,19 @@ from typing import Any
 
 from kombu.entity import Exchange, Queue
 
+from config import sentinel
 from config.queues import LANE_QUEUES, QUEUE_BY_LANE
 from config.settings import Settings
+from config.tls import amqp_tls, redis_tls
 
 
 def celery_options(settings: Settings, lane: str | None = None) -> dict[str, Any]:
     """Celery's configuration for a worker of `lane`, or for a process that only publishes."""
     return {
         "broker_url": settings.broker_url,
+        "broker_use_ssl": redis_tls(settings.broker_url, settings)
+        or amqp_tls(settings.broker_url, settings)
+        or None,
         "broker_transport_options": _transport_options(settings, lane),
         "broker_connection_timeout": settings.broker_socket_timeout_s,
         # A worker outlives its broker: it waits for it, however long, at its start too.
@@ -70,6 +75,9 @@ def _transport_options(settings: Settings, lane: str | None) -> dict[str, Any]:
         "socket_connect_timeout": settings.broker_socket_timeout_s,
         "health_check_interval": 10,
     }
+    if settings.broker_url.startswith("sentinel"):
+        options["master_name"] = settings.sentinel_master
+        options["sentinel_kwargs"] = sentinel.asking(settings.broker_socket_timeout_s / 4)
     if lane is None:
         return options
     visibility_timeout_s = QUEUE_BY_LANE[lane].visibility_timeout_s

@@ -16,7 +16,8 @@ basic_auth = [f"{_here.flower_user}:{_here.flower_password}"]
 # Celery's own buttons act on messages, which the ledger would only publish again.
 read_only = True
 
-# What was seen survives a restart, and a kill: without the interval it is saved at a clean end only.
+# What was seen survives a restart, and a kill but for the last seconds: without the interval it is saved at a clean end
+# only. What is saved is written beside the old files and then takes their place (flower 2.2).
 persistent = True
 db = str(Path(_here.state_dir) / "flower.db")
 state_save_interval = 5_000

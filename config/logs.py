@@ -26,7 +26,7 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
-from config.settings import LogFormat
+from config.setting_choices import LogFormat
 
 # Granian's own handlers write plain text to standard output; with these its records reach ours.
 GRANIAN_LOG_CONFIG: dict[str, Any] = {

@@ -8,14 +8,17 @@ import argparse
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from dataclasses import Field, fields
 from enum import StrEnum
-from itertools import groupby
+from itertools import chain
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from config.metrics import METRICS, PREFIX, Kind, Metric
+from config.mail_settings import MailSettings
+from config.metric_registry import METRICS, PREFIX, Kind, Metric
+from config.setting_fields import SECTIONS
 from config.settings import Settings, variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,20 +64,26 @@ def _says(path: Path, text: str) -> bool:
 
 
 def _sections() -> list[tuple[str, list[Field[Any]]]]:
-    return [(name, list(items)) for name, items in groupby(fields(Settings), lambda f: f.metadata["section"])]
+    return [
+        (name, [item for item in fields(Settings) if item.metadata["section"] == name]) for name in SECTIONS
+    ]
 
 
 def _doc_by_name() -> dict[str, str]:
     """The text under each field of `Settings`: Python keeps it in the source only."""
-    declared = ast.parse(inspect.getsource(Settings)).body[0]
-    assert isinstance(declared, ast.ClassDef)  # noqa: S101  # for the type checker: it is the source of a class
     docs = {}
-    for above, below in zip(declared.body, declared.body[1:], strict=False):
+    for above, below in chain.from_iterable(map(_neighbours, (MailSettings, Settings))):
         if not (isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name)):
             continue
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             docs[above.target.id] = " ".join(str(below.value.value).split())
     return docs
+
+
+def _neighbours(settings: type) -> Iterator[tuple[ast.stmt, ast.stmt]]:
+    declared = ast.parse(inspect.getsource(settings)).body[0]
+    assert isinstance(declared, ast.ClassDef)  # noqa: S101  # for the type checker: it is the source of a class
+    return zip(declared.body, declared.body[1:], strict=False)
 
 
 def _configuration() -> str:
@@ -87,6 +96,10 @@ def _configuration() -> str:
         "Every setting is an environment variable. One that is empty or blank counts as unset. All problems are"
         " reported together, by name and without values, and the process exits with code 2. The units are in the"
         " names: `_s` seconds, `_ms` milliseconds, `_bytes` bytes. Secrets are marked; they are never printed.",
+        "",
+        "A secret may be in a file instead, as containers mount them: the same variable with `_FILE` at its end names"
+        " it (`CLEARANCE_LEDGER_URL_FILE=/run/secrets/ledger_url`). One newline at its end is not part of it. To set"
+        " both is a mistake.",
     ]
     for name, items in _sections():
         lines += ["", f"## {name}", "", "| variable | default | meaning |", "|---|---|---|"]
@@ -100,10 +113,16 @@ def _configuration() -> str:
 def _env_example() -> str:
     doc_by_name = _doc_by_name()
     lines = ["# " + _GENERATED.format("config/settings.py"), "# Copy to .env and set what differs."]
+    lines.append(
+        "# What is marked as secret may be in a file instead: its variable with _FILE at the end names it."
+    )
     for name, items in _sections():
         lines += ["", f"# --- {name} ---"]
         for item in items:
-            lines += [f"# {line}" for line in wrap(doc_by_name[item.name], 108, break_on_hyphens=False)]
+            secret = " Secret." if item.metadata["secret"] else ""
+            lines += [
+                f"# {line}" for line in wrap(doc_by_name[item.name] + secret, 108, break_on_hyphens=False)
+            ]
             lines.append(f"#{variable(item)}={_default(item)}")
     return "\n".join(lines) + "\n"
 
@@ -112,10 +131,16 @@ def _metrics() -> str:
     lines = [
         "# Metrics",
         "",
-        _GENERATED.format("config/metrics.py"),
+        _GENERATED.format("config/metric_registry.py"),
         "",
-        "Ingest serves them on `/metrics`; a worker or guardian on loopback at `CLEARANCE_METRICS_PORT`. Times are"
-        " seconds. Labels have few values, never ids. A series appears when it first moves.",
+        "Ingest serves them on `/metrics`; a worker or guardian at `CLEARANCE_METRICS_PORT`, a review worker those of"
+        " its child processes too. Times are seconds. Labels have few values, never ids. A series appears when it first"
+        " moves.",
+        "",
+        "Levels of the fleet (lanes, queues, groups, rules, letters) are shown by every guardian, from one look every"
+        " few seconds: all see the same, so take the greatest. What cannot be seen is `NaN`. How long letters wait for"
+        " a slot is `clearance_obligations_oldest_due_seconds` of the lane `mail`. Alerts and dashboards:"
+        " `deploy/prometheus`, `deploy/grafana`.",
         "",
         "| metric | type | labels | meaning |",
         "|---|---|---|---|",
