@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import groups, report, rules
+from benchmarks import groups, mail, report, retries, rules
 from benchmarks.comparison import Comparison, Plan
 from benchmarks.processes import BenchmarkFailed, ending_in_order
 from benchmarks.targets import OURS, USUAL
@@ -101,6 +101,47 @@ def groups_command(*, sizes: tuple[float, ...], ledger_url: str, traffic: bool) 
         try:
             held = groups.run(
                 [int(size) for size in sizes], directory, ledger_url, traffic=traffic, to=report.console()
+            )
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    sys.exit(0 if held else 1)
+
+
+@main.command("mail")
+@click.option("--batches", type=click.IntRange(4), default=120, show_default=True, help="Of 100 letters.")
+@click.option("--latency", "latency_ms", type=click.FloatRange(1), default=300.0, show_default=True)
+def mail_command(*, batches: int, latency_ms: float) -> None:
+    """Measure letters: 1, 2 and 4 workers beside what two requests at a time can do; a slot's cost."""
+    STATE.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=STATE.resolve()))
+    with ending_in_order():
+        try:
+            held = mail.run(batches, latency_ms, directory, report.console())
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    sys.exit(0 if held else 1)
+
+
+@main.command("retries")
+@click.option("--parked", type=click.IntRange(1), default=100_000, show_default=True, help="To be listed.")
+@click.option("--replayed", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--rate", "per_s", type=click.FloatRange(1), default=100.0, show_default=True, help="Of the replay."
+)
+@click.option("--ledger-url", default="", help="PostgreSQL for the list, emptied before; by default SQLite.")
+def retries_command(*, parked: int, replayed: int, per_s: float, ledger_url: str) -> None:
+    """Measure the retries desk: how fast it lists, and what a large replay leaves for what is new."""
+    STATE.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=STATE.resolve()))
+    with ending_in_order():
+        try:
+            held = retries.run(
+                parked=parked,
+                replayed=replayed,
+                per_s=per_s,
+                ledger_url=ledger_url,
+                directory=directory,
+                to=report.console(),
             )
         finally:
             shutil.rmtree(directory, ignore_errors=True)

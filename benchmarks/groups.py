@@ -26,7 +26,7 @@ from sqlalchemy import Row, func, select
 
 from benchmarks.fleets import clearance, clearance_environment, start_broker, start_sandbox, upgrade_ledger
 from benchmarks.processes import BenchmarkFailed, Processes, free_port
-from benchmarks.sandbox import is_ok
+from benchmarks.sandbox import SandboxControl, is_ok
 from clearance.ledger.engine import Ledger, open_ledger
 from clearance.ledger.tables import chunks, group_revisions, groups
 
@@ -35,6 +35,7 @@ _TOKEN = "benchmark-token"  # noqa: S105 - let in by this machine what this mach
 _WINDOW_S = 600
 _TRAFFIC_PER_S, _TRAFFIC_S = 100.0, 60.0
 _LOOK_EVERY_S = 0.25
+_SETTLED_WITHIN_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,17 +68,25 @@ def run(sizes: Sequence[int], directory: Path, ledger_url: str, *, traffic: bool
 
 
 class _Fleet:
-    def __init__(self, processes: Processes, ledger: Ledger, sandbox_url: str, ingest_url: str) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        ledger: Ledger,
+        sandbox_url: str,
+        ingest_url: str,
+        traffic: SandboxControl,
+    ) -> None:
         self._processes = processes
         self._ledger = ledger
         self._sandbox_url = sandbox_url
+        self._traffic = traffic
         self._ingest_url = ingest_url
         self._http = urllib3.PoolManager(retries=False, timeout=30.0)
         self._measured = 0
 
     def measure(self, customers: int, *, traffic: bool) -> Measured:
         """One group from its heads-up to its end."""
-        self._call("POST", "/sandbox/reset")
+        self._call("POST", f"{self._sandbox_url}/sandbox/reset")
         self._measured += 1
         target = f"{self._ingest_url}/webhooks/optimove/send-groups?token={_TOKEN}"
         # An id of its own: the ledger remembers the groups before.
@@ -88,7 +97,7 @@ class _Fleet:
             "targets": [target],
             "seed": customers,
         }
-        vendor_id = str(self._call("POST", "/sandbox/send-groups", announced)["id"])
+        vendor_id = str(self._call("POST", f"{self._sandbox_url}/sandbox/send-groups", announced)["id"])
         if traffic:
             self._play()
         peak_mib: dict[str, float] = {}
@@ -99,7 +108,7 @@ class _Fleet:
             if time.monotonic() > until:
                 raise BenchmarkFailed(f"a group of {customers:,} had not ended after {_WINDOW_S} s")
             time.sleep(_LOOK_EVERY_S)
-        report = self._call("GET", "/sandbox/report")
+        report = self._call("GET", f"{self._sandbox_url}/sandbox/report")
         seen = report["send_groups"][vendor_id]
         return Measured(
             customers=customers,
@@ -113,18 +122,17 @@ class _Fleet:
         )
 
     def _play(self) -> None:
-        play = {
-            "count": int(_TRAFFIC_PER_S * _TRAFFIC_S),
-            "rate_per_s": _TRAFFIC_PER_S,
-            "targets": [f"{self._ingest_url}/webhooks/optimove/triggered"],
-        }
-        self._run = self._call("POST", "/sandbox/triggered/play", play)["run"]
+        self._run = self._traffic.play(
+            f"{self._ingest_url}/webhooks/optimove/triggered",
+            rate_per_s=_TRAFFIC_PER_S,
+            count=int(_TRAFFIC_PER_S * _TRAFFIC_S),
+        )
 
     def _traffic_settled(self) -> dict[str, Any]:
         """What became of it; it goes on for as long as the group is likely to take, whether it does or not."""
-        while self._call("GET", f"/sandbox/play/{self._run}")["state"] == "running":
+        while self._traffic.is_playing(self._run):
             time.sleep(_LOOK_EVERY_S)
-        report = self._call("GET", "/sandbox/report")
+        report = self._traffic.settled(_SETTLED_WITHIN_S)
         times: dict[str, Any] = report["notification_to_approval_ms"]
         return times | {"valid": report["valid"], "answered": report["answered"], "late": report["late"]}
 
@@ -152,10 +160,10 @@ class _Fleet:
                     mib = process.memory_info().rss / 2**20
                     peak_mib[group] = max(peak_mib.get(group, 0.0), mib)
 
-    def _call(self, method: str, path: str, sent: object = None) -> dict[str, Any]:
-        reply = self._http.request(method, self._sandbox_url + path, json=sent)
+    def _call(self, method: str, url: str, sent: object = None) -> dict[str, Any]:
+        reply = self._http.request(method, url, json=sent)
         if reply.status >= 300:
-            raise BenchmarkFailed(f"sandbox: {method} {path}: {reply.status}")
+            raise BenchmarkFailed(f"sandbox: {method} {url}: {reply.status}")
         told: dict[str, Any] = reply.json()
         return told
 
@@ -179,15 +187,20 @@ def _start(processes: Processes, directory: Path, ledger_url: str, *, traffic: b
     for _ in range(2):
         processes.start("guardian", clearance("guardian"), env)
     lanes = ["review", "submit", *(["triggered"] if traffic else [])]
+    # Another vendor for the traffic, in a process of its own: one that streams a million customers answers late itself.
+    beside = start_sandbox(processes)
     for lane in lanes:
-        processes.start(lane, clearance("worker", lane, "--name", lane), env)
+        own = {"CLEARANCE_OPTIMOVE_BASE_URL": beside.url} if lane == "triggered" else {}
+        # As deploy/systemd and docker-compose.yml have it: who decides about groups has hours, the others have seconds.
+        stands_back = lane in ("review", "submit")
+        processes.start(lane, clearance("worker", lane, "--name", lane), env | own, stands_back=stands_back)
     url = f"http://127.0.0.1:{port}"
     processes.wait_until(lambda: is_ok(f"{url}/readyz"), "ingest is ready")
     client = redis.Redis.from_url(broker_url)
     processes.wait_until(lambda: _workers(client) >= len(lanes), "the workers are ready", 60.0)
     time.sleep(3)  # the children of the review worker load their rules
     ledger = open_ledger(env["CLEARANCE_LEDGER_URL"], timeout_s=10.0)
-    return _Fleet(processes, ledger, sandbox.url, url)
+    return _Fleet(processes, ledger, sandbox.url, url, beside)
 
 
 def _workers(client: "redis.Redis") -> int:

@@ -27,6 +27,10 @@ class SandboxControl:
         self._call("POST", "/sandbox/reset")
         self._call("PUT", "/sandbox/faults", {"group": _GROUP, "latency_ms": latency_ms})
 
+    def set_latency(self, group: str, latency_ms: float) -> None:
+        """From now on answer the calls of this group after `latency_ms`."""
+        self._call("PUT", "/sandbox/faults", {"group": group, "latency_ms": latency_ms})
+
     def play(self, target: str, *, rate_per_s: float, count: int, seed: int = 1) -> str:
         """Begin to send valid notifications to `target`; the run's id."""
         sent = {"count": count, "rate_per_s": rate_per_s, "seed": seed, "targets": [target]}
