@@ -1,5 +1,6 @@
 """What every test gets: its tier as a marker, a clock that stands still, a network that ends at this machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,10 @@ _MARKERS = {
     "system": "black box: processes, HTTP and the command line",
     "services": "needs a server that is not embedded: Redis, PostgreSQL or RabbitMQ; run by `make integration`",
     "loopback": "a unit test that may open connections to this machine",
+    "alone": "measures to a fraction of a second under load, so that nothing may run beside it",
 }
 _SERVICES = {"redis_url", "postgres_url", "rabbitmq_url"}
+_MOST_JOBS = 6
 
 # The same examples in every run; a failure prints what repeats it.
 hypothesis.settings.register_profile("clearance", derandomize=True, deadline=None, print_blob=True)
@@ -33,7 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: a part of what tests do is waiting. Not many: some have ten processes."""
+    return min((os.cpu_count() or 1) + 1, _MOST_JOBS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(item.path.relative_to(_HERE).parts[0])
@@ -42,6 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             getattr(item, "fixturenames", ())
         ):
             item.add_marker("services")
+    # Where files are handed to several processes, the slow ones come first, so that all end at about the same time.
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.path.is_relative_to(_HERE / "system"))
 
 
 @pytest.fixture(autouse=True)

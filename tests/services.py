@@ -1,7 +1,7 @@
 """The servers that tests run against: found where the environment says or at their usual place on this machine.
 
 A missing one is skipped on a laptop and failed in CI (environment variable `CI`). The fixtures are known in every
-tier; each gives a place of its own on the server, removed after the session.
+tier; each gives a place of its own on the server, removed after the module that asked, or after the session.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ def service_required(name: str, reason: str) -> NoReturn:
     pytest.skip(told)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
     """An empty Redis database that no other run uses."""
     server = os.environ.get("CLEARANCE_TEST_REDIS_URL", _REDIS).rstrip("/")
@@ -64,9 +64,9 @@ def redis_url() -> Iterator[str]:
     service_required("Redis", "none of its databases 1 to 15 is free")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL database of this session."""
+    """A PostgreSQL database of this module."""
     server = os.environ.get("CLEARANCE_TEST_POSTGRES_URL", _POSTGRES)
     name = f"clearance_test_{secrets.token_hex(6)}"
     try:

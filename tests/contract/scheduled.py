@@ -1,13 +1,23 @@
 """Groups, chunks and calls with everything filled in: a test states only what it is about."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row, select
 
 from clearance.decisions.decision import Campaign, Customer, Decision
-from clearance.ledger import chunks, closing, group_work, groups, obligations, submissions
+from clearance.ledger import (
+    calls_begun,
+    chunks,
+    closing,
+    group_calls,
+    group_work,
+    groups,
+    obligations,
+    submissions,
+)
 from clearance.ledger.decisions import Answer, NewApproval, NewDecision
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_obligations import subject_of
@@ -172,16 +182,21 @@ def review(
 
 
 def fetched(
-    ledger: Ledger, *, generation: int = 1, submit_at: datetime = LATER, now: datetime = START
+    ledger: Ledger,
+    *,
+    generation: int = 1,
+    margin: timedelta = timedelta(),
+    now: datetime = START,
+    held: group_work.ClaimedGroup | None = None,
 ) -> bool:
-    """The customers of a generation are all stored."""
-    held = claim_group(ledger, "fetch", generation, now=now)
+    """The customers of a generation are all stored; the fetch was `held` before, or is now."""
+    held = held or claim_group(ledger, "fetch", generation, now=now)
     assert held is not None
     done = group_work.Fetched(
         finish=obligations.Finish(claimed=held.claimed, outcome=Done(), now=now),
         group_id=G,
         generation=generation,
-        submit_at=submit_at,
+        margin=margin,
         eta_window=5 * SECOND,
     )
     (is_ours,) = write(ledger, group_work.fetched_many, [done])
@@ -196,11 +211,12 @@ def call(
     generation: int = 1,
     deadline_at: datetime = DEADLINE,
     name: str = "call-1",
-) -> submissions.Call:
+    unsent: Sequence[int] = (),
+) -> group_calls.Call:
     """A call with these chunks, sent a second before it was answered."""
     approval = NewApproval(
         approval_id=name,
-        subject=subject_of(G, revision),
+        subject=G,
         attempt=1,
         customers=2,
         sent_at=at - SECOND,
@@ -209,7 +225,7 @@ def call(
         answer=answer,
         revision=revision,
     )
-    return submissions.Call(
+    return group_calls.Call(
         group_id=G,
         generation=generation,
         revision=revision,
@@ -217,12 +233,35 @@ def call(
         approval=approval,
         now=at,
         numbers=numbers,
+        unsent=unsent,
     )
 
 
-def submitted(ledger: Ledger, item: submissions.Call) -> int:
+def new_call(
+    ledger: Ledger, *numbers: int, at: datetime, name: str = "call-1", claimed: Claimed | None = None
+) -> calls_begun.NewCall:
+    """A call with these chunks that is about to be made by who claims the submission now, or has `claimed` it."""
+    held = claimed or claimed_of(claim_group(ledger, "submit", 1, now=at))
+    made = call(*numbers, at=at + SECOND, answer=Answer.UNKNOWN, name=name, unsent=numbers)
+    assert made.approval is not None
+    approval = replace(made.approval, attempt=held.attempt, status=None)
+    return calls_begun.NewCall(call=replace(made, approval=approval), approval=approval, claimed=held)
+
+
+def begun(ledger: Ledger, item: calls_begun.NewCall) -> bool:
+    """Write it down; whether it may be made."""
+    (may_be_made,) = write(ledger, calls_begun.begin_many, [item])
+    return may_be_made
+
+
+def withdrawn(ledger: Ledger, item: calls_begun.NewCall) -> None:
+    """It was not made after all."""
+    write(ledger, calls_begun.withdraw_many, [item])
+
+
+def submitted(ledger: Ledger, item: group_calls.Call) -> int:
     """Note a call; how many customers are submitted by it."""
-    (count,) = write(ledger, submissions.submitted_many, [item])
+    (count,) = write(ledger, group_calls.called_many, [item])
     return count
 
 

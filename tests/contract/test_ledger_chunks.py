@@ -258,7 +258,9 @@ def test_a_call_that_was_not_taken_is_noted_and_its_chunks_are_sent_again(
     assert submitted(told, call(1, at=DEADLINE - MARGIN, answer=answer)) == 0
 
     assert next_numbers(told) == (1,)
-    assert revision_rows(told)[0].last_call_at is not None
+    (revision,) = revision_rows(told)
+    assert revision.first_call_at is not None
+    assert (revision.last_call_at, revision.margin_ms) == (None, None), "of calls that were taken"
 
 
 def test_the_margin_is_that_of_the_last_call_in_whatever_order_calls_are_noted(told: Ledger) -> None:

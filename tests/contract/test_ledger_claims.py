@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from clearance.ledger import due, lane_pauses
 from clearance.ledger.engine import Ledger
+from clearance.ledger.lane_pauses import LanePause
 from clearance.ledger.obligations import Finish
-from clearance.obligations import Done, Missed, MissedReason, Outcome, Parked, Retry, State
+from clearance.obligations import Done, Lane, Missed, MissedReason, Outcome, Parked, Retry, State
 from tests.fakes.clock import START
 from tests.fakes.owed import LEASE, claim, claimed, finish, finish_all, obligation, owe, renew, row
 
@@ -68,6 +70,41 @@ def test_what_is_not_due_yet_is_not_claimed_but_for_the_clocks_tolerance(ledger:
 
     assert claim(ledger, "a", now=START + _SECOND - 101 * _MS) == [None]
     assert claim(ledger, "a", now=START + _SECOND - 100 * _MS) != [None]
+
+
+def test_of_a_paused_lane_nothing_is_claimed_and_what_a_message_named_comes_up_when_it_is_resumed(
+    ledger: Ledger,
+) -> None:
+    """Whoever had it published far in the future, or held it and died: nobody waits for that after the pause."""
+    owe(ledger, obligation("a", deadline_at=START + 90 * _SECOND, publish_at=START + 64 * _SECOND))
+    owe(ledger, obligation("later", run_at=START + 9 * _SECOND))
+    owe(ledger, obligation("abandoned", deadline_at=START + 90 * _SECOND))
+    claimed(ledger, "abandoned")
+    at = START + LEASE
+    pause = LanePause(lane=Lane.TRIGGERED, paused_at=START, paused_by="ada", reason="wrong rules")
+    with ledger.write() as connection:
+        lane_pauses.pause(connection, pause)
+
+    assert claim(ledger, "a", "later", "abandoned", now=at) == [None] * 3
+
+    assert (row(ledger, "a").state, row(ledger, "a").attempts, row(ledger, "a").publish_at) == ("open", 0, at)
+    assert row(ledger, "later").publish_at == START + 10 * _SECOND
+    with ledger.write() as connection:
+        assert due.take_due(connection, at, 9, _SECOND) == []
+        lane_pauses.resume(connection, Lane.TRIGGERED)
+        found = due.take_due(connection, at, 9, _SECOND)
+    assert {each.obligation_id for each in found} == {"a", "abandoned"}
+    assert None not in claim(ledger, "a", "abandoned", now=at)
+
+
+def test_the_pause_of_another_lane_keeps_nobody_from_a_claim(ledger: Ledger) -> None:
+    owe(ledger, obligation("a"))
+    with ledger.write() as connection:
+        lane_pauses.pause(
+            connection, LanePause(lane=Lane.MAIL, paused_at=START, paused_by="ada", reason="wrong print")
+        )
+
+    assert claimed(ledger, "a").attempt == 1
 
 
 def test_renewing_holds_on_for_longer(ledger: Ledger) -> None:

@@ -1,14 +1,17 @@
 """What the guardian finds: what is due, by deadline, less and less often; and what is overdue, with the true reason."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from clearance.ledger import due as due_in_ledger
+from clearance.ledger import lane_pauses
 from clearance.ledger.due import Overdue
 from clearance.ledger.engine import Ledger
-from clearance.obligations import Done, Due, MissedReason, ObligationId, Retry, State, Why
+from clearance.ledger.lane_pauses import LanePause
+from clearance.obligations import Done, Due, Lane, MissedReason, ObligationId, Retry, State, Why
 from tests.fakes.clock import START
 from tests.fakes.owed import BUDGET, HEDGE_AFTER, LEASE, claim, claimed, finish, obligation, owe, row
 
@@ -250,3 +253,33 @@ def test_a_missed_one_cannot_be_claimed(ledger: Ledger) -> None:
     _overdue(ledger, START + BUDGET)
 
     assert claim(ledger, "a", now=START + BUDGET) == [None]
+
+
+def test_what_a_paused_lane_owes_waits_and_is_due_at_once_when_the_lane_is_resumed(ledger: Ledger) -> None:
+    mine, other = obligation("mine"), replace(obligation("other"), lane=Lane.MAIL)
+    owe(ledger, mine, other)
+    at = START + HEDGE_AFTER
+    with ledger.write() as connection:
+        lane_pauses.pause(
+            connection, LanePause(lane=Lane.MAIL, paused_at=START, paused_by="ada", reason="wrong print")
+        )
+
+    assert [each.obligation_id for each in _take(ledger, at)] == ["mine"]
+    assert not _is_any_due(ledger, at)
+
+    with ledger.write() as connection:
+        lane_pauses.resume(connection, Lane.MAIL)
+    assert _is_any_due(ledger, at)
+    assert [each.obligation_id for each in _take(ledger, at)] == ["other"]
+
+
+def test_what_passes_its_deadline_in_a_paused_lane_is_missed_as_not_started(ledger: Ledger) -> None:
+    owe(ledger, obligation("a"))
+    pause = LanePause(lane=Lane.TRIGGERED, paused_at=START, paused_by="ada", reason="wrong rules")
+    with ledger.write() as connection:
+        lane_pauses.pause(connection, pause)
+    assert claim(ledger, "a") == [None]
+
+    (missed,) = _overdue(ledger, START + BUDGET)
+
+    assert (missed.obligation_id, missed.reason) == ("a", MissedReason.NOT_STARTED_IN_TIME)

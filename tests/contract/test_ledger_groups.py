@@ -13,8 +13,9 @@ from clearance.ledger import closing, due, groups, obligations
 from clearance.ledger.chunks import ClaimedChunk
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import Cause, load_campaign
+from clearance.ledger.obligations import Finish
 from clearance.ledger.tables import obligations as obligation_table
-from clearance.obligations import Due
+from clearance.obligations import Due, Parked
 from tests.contract.scheduled import (
     DEADLINE,
     HOUR,
@@ -183,7 +184,7 @@ def test_what_was_submitted_before_the_move_is_not_offered_again(ledger: Ledger)
 def test_the_margin_that_what_was_fetched_needs_is_kept_when_the_deadline_moves(ledger: Ledger) -> None:
     hear(ledger, heads_up(expected=None))
     store(ledger, chunk(1, "a"))
-    assert fetched(ledger, submit_at=DEADLINE - 5 * MARGIN)
+    assert fetched(ledger, margin=5 * MARGIN)
     assert owed(ledger)["groups.submit:1"][1] == group_row(ledger).submit_at == DEADLINE - 5 * MARGIN
 
     hear(ledger, heads_up(LATER, told_at=START + SECOND, expected=None))
@@ -191,10 +192,24 @@ def test_the_margin_that_what_was_fetched_needs_is_kept_when_the_deadline_moves(
     assert owed(ledger)["groups.submit:2"][1] == group_row(ledger).submit_at == LATER - 5 * MARGIN
 
 
+def test_a_fetch_that_ends_while_the_deadline_moves_is_planned_by_the_deadline_that_holds(
+    ledger: Ledger,
+) -> None:
+    hear(ledger, heads_up())
+    store(ledger, chunk(1, "a"))
+    held = claim_group(ledger, "fetch", 1, now=START)
+    hear(ledger, heads_up(LATER, told_at=START + SECOND))
+
+    assert fetched(ledger, margin=5 * MARGIN, held=held)
+
+    assert owed(ledger)["groups.submit:2"][1] == group_row(ledger).submit_at == LATER - 5 * MARGIN
+    assert revision_rows(ledger)[1].submit_at == LATER - 5 * MARGIN
+
+
 def test_a_fetch_that_knows_of_fewer_customers_does_not_put_the_submission_off(ledger: Ledger) -> None:
     hear(ledger, heads_up())
 
-    assert fetched(ledger, submit_at=DEADLINE - SECOND)
+    assert fetched(ledger, margin=SECOND)
 
     assert owed(ledger)["groups.submit:1"][1] == group_row(ledger).submit_at == DEADLINE - MARGIN
     assert group_row(ledger).fetched_at == START
@@ -311,6 +326,23 @@ def test_what_was_missed_between_the_hard_stop_and_a_later_deadline_is_owed_agai
     assert owed(ledger)["groups.review:1:1"] == ("open", now, LATER - SECOND)
     assert owed(ledger)["groups.fetch:1"] == ("open", now, LATER - SECOND)
     review(ledger, 1, now=now)
+
+
+def test_what_was_parked_is_owed_again_by_a_later_deadline(ledger: Ledger) -> None:
+    """Credentials that were refused, say: whoever mended them need not mend the group as well."""
+    hear(ledger, heads_up())
+    store(ledger, chunk(1, "a"))
+    for held in (claim_group(ledger, "fetch", 1, now=START), claim_chunk(ledger, 1)):
+        parked = Finish(claimed=claimed_of(held), outcome=Parked(reason="R", error="401"), now=START)
+        assert write(ledger, obligations.finish_many, [parked]) == [True]
+
+    hear(ledger, heads_up(LATER, told_at=START + SECOND))
+
+    due = owed(ledger)
+    for name in ("groups.fetch:1", "groups.review:1:1"):
+        assert due[name][0] == "open"
+    assert claim_group(ledger, "fetch", 1, now=START + SECOND) is not None
+    assert claim_chunk(ledger, 1, now=START + SECOND) is not None
 
 
 def test_a_cancellation_stops_what_is_not_sent(ledger: Ledger) -> None:

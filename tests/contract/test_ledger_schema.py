@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
 from clearance.decisions.decision import Decision
-from clearance.ledger import migrate, why
+from clearance.ledger import mail_tables, migrate, oncall_tables, why
 from clearance.ledger.engine import Ledger, open_ledger
 from clearance.ledger.tables import metadata
 from tests.contract.conftest import BACKENDS
@@ -43,11 +43,15 @@ def test_the_migrated_tables_are_those_that_the_code_believes_in(empty_url: str)
     with ledger.read() as connection:
         options = {"compare_type": True, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
+        assert metadata.tables[mail_tables.mail_batches.name] is mail_tables.mail_batches
+        assert metadata.tables[oncall_tables.lane_heartbeats.name] is oncall_tables.lane_heartbeats
         assert compare_metadata(context, metadata) == []
         indexes = {index["name"] for index in inspect(connection).get_indexes("obligations")}
     assert indexes == {
         "ix_obligations_publish",
         "ix_obligations_deadline",
+        "ix_obligations_desk",
+        "ix_obligations_parked",
         "ix_obligations_subject",
     }
     ledger.close()

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from clearance.ledger import closing, endings, unconfirmed
+from clearance.ledger import closing, endings, group_calls, unconfirmed
 from clearance.ledger.decisions import Answer
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import EndedAs
@@ -17,6 +17,7 @@ from tests.contract.scheduled import (
     call,
     chunk,
     chunk_rows,
+    claim_group,
     end,
     fetched,
     heads_up,
@@ -45,7 +46,7 @@ def told(ledger: Ledger) -> Ledger:
 
 def _call(ledger: Ledger, *numbers: int, answer: Answer, name: str = "call-1") -> int:
     (customers,) = write(
-        ledger, unconfirmed.called_many, [call(*numbers, at=_CALLED_AT, answer=answer, name=name)]
+        ledger, group_calls.called_many, [call(*numbers, at=_CALLED_AT, answer=answer, name=name)]
     )
     return customers
 
@@ -135,6 +136,44 @@ def test_a_revision_that_was_superseded_was_ended_by_no_attempt(told: Ledger) ->
 
     with told.read() as connection:
         assert endings.ended_by(connection, _end(START + SECOND)) is None
+
+
+def test_a_revision_that_a_deadline_in_the_past_has_ended_is_told_of_by_who_closes_it(told: Ledger) -> None:
+    _call(told, 1, answer=Answer.TAKEN)
+    hear(told, heads_up(START - HOUR, told_at=START + SECOND))
+    miss_what_is_left(told, 2, START + SECOND)
+
+    found = _by_word(told, 2)
+
+    assert found is not None
+    assert (found.ended_as, found.not_sent, found.margin_s) == (EndedAs.MISSED, 1, None)
+    assert _by_word(told, 1) is None, "superseded"
+
+
+def test_a_revision_that_a_word_after_its_deadline_has_ended_is_told_of_by_who_closes_it(
+    told: Ledger,
+) -> None:
+    _call(told, 1, answer=Answer.TAKEN)
+    hear(told, heads_up(LATER, told_at=DEADLINE + SECOND))
+    assert claim_group(told, "close", 1, now=DEADLINE + SECOND) is not None, "it is still owed"
+
+    found = _by_word(told, 1)
+
+    assert found is not None
+    assert (found.not_sent, found.not_fetched, found.margin_s) == (1, 0, 10.0)
+
+
+def test_a_revision_that_was_closed_in_time_is_ended_by_no_word(told: Ledger) -> None:
+    miss_what_is_left(told, 1, DEADLINE)
+    end(told, 1, DEADLINE, is_over=True)
+    hear(told, heads_up(LATER, told_at=DEADLINE + SECOND))
+
+    assert _by_word(told, 1) is None
+
+
+def _by_word(ledger: Ledger, revision: int) -> closing.Ended | None:
+    with ledger.read() as connection:
+        return endings.ended_by_word(connection, G, revision)
 
 
 def _end(at: datetime) -> closing.End:

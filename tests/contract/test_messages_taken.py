@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 
@@ -10,7 +10,10 @@ import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from celery.events import EventDispatcher
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from clearance import tracing
 from clearance.clock import utc_now
 from clearance.errors import VendorRefused, VendorUnavailable
 from clearance.ledger.group_commit import GroupCommit
@@ -24,6 +27,7 @@ from tasks.publisher import CeleryPublisher
 from tests.fakes.leases import HeldLeases
 from tests.fakes.metrics import RecordingMetrics
 from tests.fakes.owed import LEASE
+from workers.otel import OtelSpans, new_provider
 
 _TASK = "clearance.triggered.approve"
 _QUEUE = "clearance.triggered"
@@ -45,6 +49,8 @@ class _Stub(ObligationTask[_Held, Services]):
     seen: ClassVar[list[dict[str, Any]]] = []
 
     def claim(self, requests: Sequence[ClaimRequest]) -> list[_Held | None]:
+        if requests[0].obligation_id.startswith("break"):
+            raise ValueError("what a library says of anna@example.com")
         return [self._held(request) for request in requests]
 
     def _held(self, request: ClaimRequest) -> _Held:
@@ -158,6 +164,22 @@ def test_celerys_worker_runs_what_was_published(fleet: _Fleet) -> None:
     assert fleet.told("a", "task-succeeded")["result"] == "'done'"
 
 
+def test_a_trace_goes_on_in_the_worker_by_the_id_in_the_messages_header(fleet: _Fleet) -> None:
+    kept, trace_id = InMemorySpanExporter(), f"{7:032x}"
+    provider = new_provider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracing.use(OtelSpans(provider))
+    try:
+        fleet.publish([replace(_due("traced"), trace_id=trace_id)])
+        fleet.told("traced", "task-succeeded")
+    finally:
+        tracing.use(None)
+
+    spans = [span for span in kept.get_finished_spans() if span.context.trace_id == 7]
+    assert [span.name for span in spans] == ["message.publish", "message.take"]
+    assert {span.parent.span_id for span in spans} == {7}
+
+
 def test_celerys_worker_waits_for_the_eta_and_no_longer(fleet: _Fleet) -> None:
     eta = datetime.now(UTC) + timedelta(seconds=0.6)
 
@@ -184,6 +206,14 @@ def test_flower_hears_of_a_parked_one_as_failed_with_its_reason(fleet: _Fleet) -
 
     told = fleet.told("park-1", "task-failed")
     assert told["exception"] == "ObligationParked('VendorRefused: optimove: 400 request refused')"
+
+
+def test_flower_hears_only_the_type_of_an_error_that_nobody_expected(fleet: _Fleet) -> None:
+    fleet.publish([_due("break-1")])
+
+    told = fleet.told("break-1", "task-failed")
+    assert told["exception"] == "TaskBroken('ValueError')"
+    assert "anna" not in repr([each for each in fleet.events if each.get("uuid") == "break-1"])
 
 
 def test_of_several_in_one_message_each_is_shown_to_flower_as_if_it_had_been_alone(fleet: _Fleet) -> None:

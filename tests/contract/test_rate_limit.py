@@ -94,7 +94,8 @@ def _age(client: redis.Redis, seconds: float) -> None:
         for key in client.scan_iter("clearance:rate:*"):
             for place, counted_us in enumerate(client.lrange(key, 0, -1)):
                 at_once.lset(key, place, int(counted_us) - round(seconds * 1e6))
-        at_once.execute()
+        # On a busy machine a key may end, of old age, while it is being aged.
+        at_once.execute(raise_on_error=False)
 
 
 @pytest.fixture(params=["fake", *_SERVERS])

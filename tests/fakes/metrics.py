@@ -3,7 +3,7 @@
 from collections import Counter
 from threading import Lock
 
-from config.metrics import METRIC_BY_NAME, Kind
+from config.metric_registry import METRIC_BY_NAME, Kind
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 
@@ -38,9 +38,9 @@ class RecordingMetrics:
         """What was measured under exactly these labels, in order."""
         return self._observed.get(_key(Kind.HISTOGRAM, name, labels), [])
 
-    def level(self, name: str) -> float:
-        """The last level of a gauge without labels."""
-        return self._levels[_key(Kind.GAUGE, name, {})]
+    def level(self, name: str, **labels: str | int) -> float:
+        """The last level of the gauge with exactly these labels."""
+        return self._levels[_key(Kind.GAUGE, name, labels)]
 
 
 def _key(kind: Kind, name: str, labels: dict[str, str | int]) -> Key:

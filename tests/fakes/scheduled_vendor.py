@@ -31,6 +31,7 @@ class Fetched:
     api: str
     vendor_id: str
     attributes: tuple[str, ...]
+    start: int = 0
 
 
 def named(*names: str, **attributes: object) -> list[Row]:
@@ -62,9 +63,14 @@ class FakeScheduledVendor:
         return self._fetch("v2", group_id, attributes, before_call)
 
     def fetch_customers_v1(
-        self, campaign_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
+        self,
+        campaign_id: str,
+        attributes: Sequence[str],
+        *,
+        start: int = 0,
+        before_call: Callable[[], None] | None = None,
     ) -> Iterator[Row]:
-        return self._fetch("v1", campaign_id, attributes, before_call)
+        return self._fetch("v1", campaign_id, attributes, before_call, start)
 
     def submit_v2(
         self, group_id: str, answers: Sequence[tuple[str, bool]], *, timeout_s: float | None = None
@@ -85,13 +91,18 @@ class FakeScheduledVendor:
         return self._take("v1", campaign_id, answers, timeout_s)
 
     def _fetch(
-        self, api: str, vendor_id: str, attributes: Sequence[str], before_call: Callable[[], None] | None
+        self,
+        api: str,
+        vendor_id: str,
+        attributes: Sequence[str],
+        before_call: Callable[[], None] | None,
+        start: int = 0,
     ) -> Iterator[Row]:
-        self.fetches.append(Fetched(api=api, vendor_id=vendor_id, attributes=tuple(attributes)))
+        self.fetches.append(Fetched(api=api, vendor_id=vendor_id, attributes=tuple(attributes), start=start))
         if before_call:
             before_call()
         rows_left, error = self.breaks.popleft() if self.breaks else (len(self.rows), None)
-        for position, row in enumerate(self.rows[:rows_left]):
+        for position, row in enumerate(self.rows[start : start + rows_left], start):
             self.on_row(position)
             yield row
         if error is not None:

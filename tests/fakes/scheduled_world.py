@@ -33,7 +33,7 @@ class Run:
         self.name = name
         self.is_dead = False
         self.error: BaseException | None = None
-        self.baton = threading.Semaphore(0)
+        self.baton = _passed_on()
         self._work = work
         self._ended = ended
         self.thread = threading.Thread(target=self._main, name=name, daemon=True)
@@ -70,7 +70,7 @@ class World:
         self.errors: list[BaseException] = []
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = count()
-        self._baton = threading.Semaphore(0)
+        self._baton = _passed_on()
 
     def tell(self, what: str) -> None:
         """Note what happens, for whoever has to understand a failure."""
@@ -159,3 +159,10 @@ class World:
         run.baton.release()
         assert self._baton.acquire(timeout=_BATON_S), f"{run.name} waits for something outside of this world"
         self.current = None
+
+
+def _passed_on() -> threading.Lock:
+    """A baton that somebody else has: taken until it is released to us. A lock, because a semaphore is much slower."""
+    baton = threading.Lock()
+    baton.acquire()
+    return baton

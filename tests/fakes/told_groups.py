@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clearance.decisions.decision import Campaign, Customer, Decision
-from clearance.ledger import chunks, closing, group_work, groups, submissions
+from clearance.ledger import chunks, closing, group_calls, group_work, groups
 from clearance.ledger.decisions import Answer, NewApproval, NewDecision
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_obligations import subject_of
@@ -157,7 +157,7 @@ class Work:
             error=error,
             revision=self.revision,
         )
-        call = submissions.Call(
+        call = group_calls.Call(
             group_id=self.group_id,
             generation=self.generation,
             revision=self.revision,
@@ -167,7 +167,7 @@ class Work:
             now=answered_at or at,
         )
         with self.ledger.write() as connection:
-            submissions.submitted_many(connection, [call])
+            group_calls.called_many(connection, [call])
 
     def miss(self, *numbers: int, at: datetime = DEADLINE + SECOND) -> None:
         """These chunks are given up."""
@@ -198,7 +198,7 @@ class Work:
             finish=Finish(claimed=held.claimed, outcome=Done(), now=at + SECOND),
             group_id=self.group_id,
             generation=self.generation,
-            submit_at=DEADLINE,
+            margin=timedelta(),
             eta_window=30 * SECOND,
         )
         with self.ledger.write() as connection:

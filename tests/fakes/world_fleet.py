@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from celery.exceptions import Retry as CeleryRetry
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from clearance.checks.judge import Judge
 from clearance.clock import Clock
@@ -40,6 +40,8 @@ from tests.fakes.world_vendor import WorldVendor
 ETA_WINDOW = timedelta(seconds=5)
 HEDGE_AFTER = timedelta(seconds=1)
 _LOOK_EVERY_S = 0.2
+# A guardian that cannot publish tries again at once, for as long as the broker is away: each time the same.
+_LOOK_IN_VAIN_EVERY = timedelta(seconds=20)
 _ASSUMED_S = 2.0
 _TOLD = (CeleryRetry, ObligationMissed, ObligationParked)
 # The guardian's two conditions, as one moment: the earliest at which it would find something to do.
@@ -64,10 +66,10 @@ class _Lane:
 class Fleet:
     """Everything that runs; `hear` and `cancel` of the door are the schedule's (see `tests/unit/simulation`)."""
 
-    def __init__(self, world: World, engine: Engine, judge: Judge, weather: Weather) -> None:
+    def __init__(self, world: World, connection: Connection, judge: Judge, weather: Weather) -> None:
         self.world = world
         self.weather = weather
-        self.ledger = WorldLedger(engine, world)
+        self.ledger = WorldLedger(connection, world)
         self.vendor = WorldVendor(world)
         self.metrics = RecordingMetrics()
         self._broker = Broker(world, weather, self._arrive)
@@ -129,6 +131,7 @@ class Fleet:
         )
         self._looked_at_commit = -1
         self._look_number = 0
+        self._looked_in_vain_at = world.clock() - _LOOK_IN_VAIN_EVERY
         self._renews = False
 
     def plan(self, deadline_at: datetime, customers: int | None) -> Schedule:
@@ -175,8 +178,12 @@ class Fleet:
             return
         self._look_number += 1
         number = self._look_number
-        when = max(datetime.fromisoformat(f"{found}+00:00"), world.clock())
+        when = self._in_vain_less_often(max(datetime.fromisoformat(f"{found}+00:00"), world.clock()))
         world.at(when + timedelta(seconds=world.chance.uniform(0, _LOOK_EVERY_S)), lambda: self._look(number))
+
+    def _in_vain_less_often(self, when: datetime) -> datetime:
+        back = end_of(self.weather.broker_away, when)
+        return when if back is None else min(back, max(when, self._looked_in_vain_at + _LOOK_IN_VAIN_EVERY))
 
     def _look(self, number: int) -> None:
         if number != self._look_number:
@@ -186,6 +193,8 @@ class Fleet:
             self.world.at(away, lambda: self._look(number))
             return
         self._looked_at_commit = -1
+        if end_of(self.weather.broker_away, self.world.clock()) is not None:
+            self._looked_in_vain_at = self.world.clock()
         try:
             self._guardian.look()
         except LedgerUnavailable:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy import Connection, StaticPool, create_engine
 
 from clearance.errors import LedgerUnavailable
 from clearance.ledger.engine import Ledger
@@ -14,20 +14,14 @@ from clearance.ledger.tables import metadata
 from tests.fakes.scheduled_world import World
 
 
-def engine_in_memory() -> Engine:
-    """SQLite with the ledger's tables; one connection, for whoever has the baton."""
+def connection_in_memory() -> Connection:
+    """SQLite with the ledger's tables; one connection, for whoever has the baton.
+
+    The driver begins transactions by itself, and no pool is asked: most of what a run costs is statements.
+    """
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # as the ledger's own engine
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
     metadata.create_all(engine)
-    return engine
+    return engine.connect()
 
 
 class WorldLedger(Ledger):
@@ -37,8 +31,9 @@ class WorldLedger(Ledger):
     nobody hears of it.
     """
 
-    def __init__(self, engine: Engine, world: World) -> None:
-        super().__init__(engine)
+    def __init__(self, connection: Connection, world: World) -> None:
+        super().__init__(connection.engine)
+        self._connection = connection
         self._world = world
         self.away: Sequence[tuple[datetime, datetime]] = ()
         self.busy = 0.0
@@ -56,8 +51,8 @@ class WorldLedger(Ledger):
         if self._world.current is not None and self._chance.random() < self.busy:
             self._world.tell("the ledger is busy")
             raise LedgerUnavailable("ledger: busy")
-        with super().write() as connection:
-            yield connection
+        with self._connection.begin():
+            yield self._connection
         self.commits += 1
         self._world.may_die()
         if self._world.current is not None and self._chance.random() < self.unconfirmed:
@@ -67,17 +62,19 @@ class WorldLedger(Ledger):
     @contextmanager
     def read(self) -> Iterator[Connection]:
         self._touch()
-        with super().read() as connection:
+        with self.look() as connection:
             yield connection
 
-    def look(self) -> Any:
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
         """A connection for the test itself: never away."""
-        return super().read()
+        with self._connection.begin():
+            yield self._connection
 
     def glance(self, query: str, *values: object) -> tuple[Any, ...]:
         """The first row of a query of the test's own, by the quickest way: it is asked at every step."""
-        connection: Any = self._engine.raw_connection().driver_connection
-        found: tuple[Any, ...] = connection.execute(query, values).fetchone()
+        driver: Any = self._connection.connection.driver_connection
+        found: tuple[Any, ...] = driver.execute(query, values).fetchone()
         return found
 
     @property

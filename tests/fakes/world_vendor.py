@@ -49,12 +49,16 @@ class Manners:
 
 @dataclass(slots=True)
 class WorldVendor:
-    """`customers_by_id` is whom a group holds; `on_call` is called when a submission begins."""
+    """`customers_by_id` is whom a group holds; `on_call` is called when a submission begins.
+
+    `given` is who came of which group, and when, however the stream ended.
+    """
 
     world: World
     manners: Manners = field(default_factory=Manners)
     customers_by_id: dict[str, list[Customer]] = field(default_factory=dict)
     calls: list[SeenCall] = field(default_factory=list)
+    given: list[tuple[str, str, datetime]] = field(default_factory=list)
     on_call: Callable[[SeenCall], None] = lambda _call: None
 
     def fetch_customers_v2(
@@ -63,9 +67,15 @@ class WorldVendor:
         return self._rows(group_id, before_call)
 
     def fetch_customers_v1(
-        self, campaign_id: str, attributes: Sequence[str], *, before_call: Callable[[], None] | None = None
+        self,
+        campaign_id: str,
+        attributes: Sequence[str],
+        *,
+        start: int = 0,
+        before_call: Callable[[], None] | None = None,
     ) -> Iterator[Customer | MalformedRow]:
-        return self._rows(campaign_id, before_call)
+        # Pages keep their order, also when one is asked for again; a send group comes in any.
+        return self._rows(campaign_id, before_call, start=start, shuffled=False)
 
     def submit_v2(
         self, group_id: str, answers: Sequence[tuple[str, bool]], *, timeout_s: float | None = None
@@ -87,23 +97,30 @@ class WorldVendor:
         return self._take(campaign_id, answers, timeout_s)
 
     def _rows(
-        self, vendor_id: str, before_call: Callable[[], None] | None
+        self,
+        vendor_id: str,
+        before_call: Callable[[], None] | None,
+        *,
+        start: int = 0,
+        shuffled: bool = True,
     ) -> Iterator[Customer | MalformedRow]:
         world, manners = self.world, self.manners
         if before_call is not None:
             before_call()
-        world.tell(f"fetches {vendor_id}")
+        world.tell(f"fetches {vendor_id} from {start}")
         world.sleep(world.chance.uniform(*manners.call_s))
         self._trouble()
-        rows = list(self.customers_by_id[vendor_id])
-        world.chance.shuffle(rows)
+        rows = list(self.customers_by_id[vendor_id])[start:]
+        if shuffled:
+            world.chance.shuffle(rows)
         breaks_at = world.chance.randrange(len(rows) + 1) if self._is(manners.breaks_streams) else None
         for position, customer in enumerate(rows):
             if position == breaks_at:
                 break
             world.sleep(manners.row_s)
+            self.given.append((vendor_id, customer.customer_id, world.clock()))
             yield customer
-            if self._is(manners.repeats_rows):
+            if shuffled and self._is(manners.repeats_rows):
                 yield customer
         if breaks_at is not None:
             world.tell("the stream breaks")

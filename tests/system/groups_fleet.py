@@ -144,7 +144,7 @@ class Blow:
     strike: Callable[[], None]
 
 
-def blows(fleet: Fleet, seed: int, names: list[str], *, within_s: float, is_wiped: bool = True) -> list[Blow]:
+def blows(fleet: Fleet, seed: int, names: list[str], *, within_s: float) -> list[Blow]:
     """`kill -9` of each of these once, at a moment that the seed says, and of the broker's memory, in order.
 
     Whoever is killed is started again at once: that others take over meanwhile is seen by the workers' tests.
@@ -159,9 +159,8 @@ def blows(fleet: Fleet, seed: int, names: list[str], *, within_s: float, is_wipe
         return strike
 
     struck = [Blow(at_s=chosen.uniform(0, within_s), name=name, strike=kill(name)) for name in names]
-    if is_wiped:
-        at_s = chosen.uniform(0, within_s)
-        struck.append(Blow(at_s=at_s, name="broker's memory", strike=lambda: _wipe(fleet)))
+    at_s = chosen.uniform(0, within_s)
+    struck.append(Blow(at_s=at_s, name="broker's memory", strike=lambda: _wipe(fleet)))
     return sorted(struck, key=lambda blow: blow.at_s)
 
 

@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
-# Below the ports that the kernel gives to outgoing connections, so that none of those takes one of ours.
-_PORTS = range(18_000, 32_000)
+# Below the ports that the kernel gives to outgoing connections, so that none of those takes one of ours. Test processes
+# beside each other choose from different parts.
+_FIRST_PORT, _PORTS_EACH, _PARTS = 18_000, 2000, 7
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_CHARS = 4000
 # A run of tests that is killed itself takes its processes with it, where the system can do that.
@@ -153,13 +154,22 @@ def until(condition: Callable[[], object], what: str, *, timeout_s: float, every
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    chosen = random.Random()  # not seeded: two runs beside each other must not choose alike
-    while True:
-        port = chosen.choice(_PORTS)
+    """A port on loopback that nobody listens on, and that was not given before."""
+    for port in _ports:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
+    raise AssertionError("every port was given already")
+
+
+def _own_ports() -> Iterator[int]:
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
+    first = _FIRST_PORT + part * _PORTS_EACH
+    # Not seeded: two runs beside each other must not choose alike.
+    return iter(random.Random().sample(range(first, first + _PORTS_EACH), _PORTS_EACH))
+
+
+_ports = _own_ports()

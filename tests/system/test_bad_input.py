@@ -104,7 +104,7 @@ _SIGNATURES: dict[str, dict[str, str]] = {
     "of another body": {HEADER: signed(b"[]", SECRET)[HEADER]},
     "in upper case": {HEADER: signed(b"{}", SECRET)[HEADER].upper()},
     "with a prefix": {HEADER: "sha256=" + signed(b"{}", SECRET)[HEADER]},
-    "of 60,000 characters": {HEADER: "a" * 60_000},
+    "of 30,000 characters": {HEADER: "a" * 30_000},
     "not in ASCII": {HEADER: "ä" * 64},
 }
 

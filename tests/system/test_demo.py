@@ -53,7 +53,7 @@ def test_its_figures_add_up(report: dict[str, Any]) -> None:
     assert lane["sent"] == 60 == lane["valid"] + lane["duplicates"] + refused + expired
     assert lane["answered_in_time"] == lane["valid"] == lane["approved"] + lane["rejected"]
     assert (lane["late"], lane["unanswered"]) == (0, 0)
-    assert report["restarts"] == 1
+    assert report["restarts"] == 2
     assert lane["decisions_by_reason"]["APPROVED"] == lane["approved"]
     assert sum(lane["decisions_by_reason"].values()) >= lane["valid"]
     assert lane["decisions_by_reason"]["SELF_EXCLUDED"] > 0
@@ -72,8 +72,29 @@ def test_both_send_groups_are_answered_before_their_deadlines(report: dict[str, 
     assert large["moved"] == 1
 
 
+def test_every_letter_is_accounted_for_and_bloomreach_told(report: dict[str, Any]) -> None:
+    mail, track = report["lanes"]["mail"], report["lanes"]["track"]
+    letters = mail["letters"]
+
+    assert mail["relay_answered"] == {"queued": 1020, "refused": 33, "duplicate": 97}
+    assert letters["posted"] + letters["failed"] + letters["held"] == 1020
+    assert letters["held"] == sum(mail["held_for_a_person"].values()) > 0
+    assert (
+        sum(mail["not_posted_by_reason"].values()) == letters["failed"] + letters["held"] + letters["refused"]
+    )
+    assert letters["posted"] <= mail["printed"] <= letters["posted"] + letters["held"]
+    assert (mail["printed_twice"], mail["most_in_flight"]) == (0, 2)
+    assert max(map(int, mail["batch_sizes"])) == 100
+    assert mail["vendor_answers"]["cut"] > 0
+    assert track["campaign_events"] == {
+        "enqueued": letters["posted"],
+        "failed": letters["failed"] + letters["refused"],
+    }
+
+
 def test_a_person_sees_progress_and_the_verdict(done: "subprocess.CompletedProcess[str]") -> None:
     assert "kill -9 of triggered-1" in done.stdout
+    assert "kill -9 of mail-1 while it posts" in done.stdout
     assert "every valid notification was answered in time" in done.stdout
     assert "BROKEN" not in done.stdout
 

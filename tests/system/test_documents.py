@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from config.settings import Settings, variable
+from config.setting_reading import variables
+from config.settings import Settings
 from workers.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,9 @@ DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in _LISTED
 _FENCE = re.compile(r"^```[a-z]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# A path with a directory; below `var` is what a run leaves behind.
+_PATH = re.compile(r"^(?!var/)[\w.-]+/[\w./-]*\w\.(?:py|lua|toml|md|ya?ml|json)$")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?(?:\[([^`]+)\])?`")
 _COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?clearance (\S.*)")
 _SETTING = re.compile(r"\bCLEARANCE_[A-Z0-9_]*[A-Z0-9]\b")
@@ -44,14 +48,15 @@ def _unknown_part(command: str) -> str | None:
     here: click.Command = main
     words = shlex.split(command.partition("  #")[0].partition(" …")[0])
     while isinstance(here, click.Group) and words:
-        word = words.pop(0)
-        if word not in here.commands:
+        word, context = words.pop(0), click.Context(here)
+        names = here.list_commands(context)
+        if word not in names:
             # `webhooks|settings` names several; a word in capitals stands for something, an option is its own.
             several = word.split("|")
-            if len(several) > 1 and all(each in here.commands for each in several):
+            if len(several) > 1 and all(each in names for each in several):
                 return None
             return None if word.startswith("-") else word
-        here = here.commands[word]
+        here = here.get_command(context, word) or here
     known = {option for parameter in here.params for option in parameter.opts} | {"--help"}
     strange = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
     return strange[0] if strange else None
@@ -62,6 +67,14 @@ def test_every_command_that_a_document_names_exists(name: str) -> None:
     unknown = {command: _unknown_part(command) for command in _commands(DOCUMENTS[name])}
 
     assert {command: part for command, part in unknown.items() if part} == {}
+
+
+def test_every_command_is_in_the_table_of_the_readme() -> None:
+    listed = {
+        match[1] for match in re.finditer(r"^\| `clearance (\w+)", DOCUMENTS["README.md"], re.MULTILINE)
+    }
+
+    assert set(main.list_commands(click.Context(main))) - listed == set()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -82,6 +95,32 @@ def test_every_file_that_a_document_links_to_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_section_that_a_document_links_to_exists(name: str) -> None:
+    missing = []
+    for link in _LINK.findall(DOCUMENTS[name]):
+        path, _, section = link.partition("#")
+        if section and not re.match(r"\w+:", link):
+            page = (ROOT / name).parent.joinpath(path) if path else ROOT / name
+            if section not in _sections(page.read_text(encoding="utf-8")):
+                missing.append(link)
+
+    assert missing == []
+
+
+def _sections(text: str) -> set[str]:
+    """What a link after # may say, as GitHub makes it of headings."""
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(_FENCE.sub("", text)))
+    return {heading.strip().replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_a_document_names_exists(name: str) -> None:
+    named = {said for said in _SPAN.findall(_FENCE.sub("", DOCUMENTS[name])) if _PATH.match(said)}
+
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_test_that_a_document_calls_a_proof_exists(name: str) -> None:
     missing = []
     for path, test, example in _TEST.findall(DOCUMENTS[name].replace(r"\|", "|")):
@@ -95,7 +134,7 @@ def test_every_test_that_a_document_calls_a_proof_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_setting_that_a_document_names_exists(name: str) -> None:
-    known = {variable(item) for item in fields(Settings)}
+    known = {name for item in fields(Settings) for name in variables(item)}
     named = {each for each in _SETTING.findall(DOCUMENTS[name]) if not _OTHER_VARIABLES.match(each)}
 
     assert named - known == set()

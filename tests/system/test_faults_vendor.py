@@ -125,8 +125,12 @@ def test_everything_that_can_happen_to_a_call_at_once_is_survived(fleet: Fleet) 
     )
     fleet.wait_sent(fleet.play(120, 30, duplicate=0.1, bad_signature=0.05, malformed=0.05, expired=0.05))
     verdict = judge(fleet)
-    assert verdict.missed == {"PAST_ON_ARRIVAL": 6}
-    assert verdict.answered == verdict.accepted - 6
+    assert verdict.missed.pop("PAST_ON_ARRIVAL") == 6
+    # Three calls in ten fail: now and then all of one notification's do, until its time is over. The verdict has looked
+    # whether that is what happened.
+    assert verdict.missed.keys() <= {"SENT_UNCONFIRMED", "RETRIES_RAN_OUT"}
+    assert verdict.missed.total() <= 2
+    assert verdict.answered >= verdict.accepted - 6 - verdict.missed.total()
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -8,7 +8,7 @@ from tests.system.fleet import Fleet
 from tests.system.processes import until
 from tests.system.verdict import judge, taken_over_s
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.alone]
 
 
 def test_what_a_killed_worker_held_is_answered_in_time_by_another(fleet: Fleet) -> None:

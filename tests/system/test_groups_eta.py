@@ -9,7 +9,7 @@ from tests.system.groups_fleet import V2, GroupsFleet, Told
 from tests.system.groups_verdict import judge_groups
 from tests.system.processes import until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
 
 _GROUPS = 200
 _WAITING = 10_000

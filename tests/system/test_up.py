@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import redis
 import urllib3
+
+from tests.system.processes import free_port
 
 START_S = 90.0
 HTTP = urllib3.PoolManager(retries=False, timeout=5.0)
@@ -47,17 +50,23 @@ class Up:
         password = (self.directory / "var/flower.password").read_text(encoding="utf-8").strip()
         return self.call("flower", path, headers=urllib3.make_headers(basic_auth=f"clearance:{password}"))
 
+    def flower_saved(self) -> str:
+        """What Flower has written down: one file or several, as Python's database for it has it."""
+        found = ""
+        for each in (self.directory / "var").glob("flower.db*"):
+            if ".tmp" not in each.name:  # what is being written is not there yet
+                with suppress(FileNotFoundError):  # replaced while we look
+                    found += each.read_bytes().decode("latin-1")
+        return found
+
     def tree(self) -> list[psutil.Process]:
         return psutil.Process(self.popen.pid).children(recursive=True)
 
 
 def _environment(directory: Path, **settings: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLEARANCE_")}
-    with ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
-        ports = [str(server.getsockname()[1]) for server in servers]
     names = ("INGEST_PORT", "FLOWER_PORT", "UP_SANDBOX_PORT", "UP_BROKER_PORT")
-    given = dict(zip(names, ports, strict=True)) | {
+    given = {name: str(free_port()) for name in names} | {
         "STATE_DIR": str(directory / "var"),
         "LEDGER_URL": f"sqlite:///{directory / 'ledger.db'}",
         "RULES_PATH": str(Path(__file__).parents[2] / "config/rules.toml"),
@@ -108,7 +117,7 @@ def _alive(processes: list[psutil.Process]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = _started(tmp_path_factory.mktemp("up"), UP_TRIGGERED_WORKERS="2")
+    running = _started(tmp_path_factory.mktemp("up"), UP_TRIGGERED_WORKERS="2", OPTILYZ_MAX_WAIT_S="1")
     yield running
     running.popen.terminate()
     running.popen.wait(timeout=60)
@@ -126,12 +135,36 @@ def test_it_says_first_who_the_vendor_is_and_then_where_everything_is(up: Up) ->
 
 def test_every_line_says_whose_it_is_and_json_is_passed_on_whole(up: Up) -> None:
     names = {"up", "broker", "db-upgrade", "sandbox", "ingest", "flower", "guardian-1", "guardian-2"}
-    names |= {"triggered-1", "triggered-2", "review-1", "submit-1"}
+    names |= {"triggered-1", "triggered-2", "review-1", "submit-1", "mail-1", "track-1"}
     lines = [line.split(" | ", 1) for line in up.output.splitlines()]
 
     assert {name.strip() for name, *_ in lines} <= names
     events = [json.loads(text)["event"] for _, text in lines if text.startswith("{")]
     assert "guardian.started" in events
+
+
+def test_a_letter_goes_from_the_relay_to_the_sandbox_and_bloomreach_hears_of_it(up: Up) -> None:
+    key = (up.directory / "var/relay.key").read_text(encoding="utf-8").strip()
+    address = {"lastName": "Muster", "address1": "Ringweg 7", "zipCode": "20095", "city": "Hamburg"}
+    answer = up.call(
+        "ingest",
+        "/api/v2/automations/5fc6ca6a89b5e200e0de42e0/recipient",
+        {"address": address | {"individualisation1": "anna@example.com"}},
+        headers=urllib3.make_headers(basic_auth=f"{key}: "),
+    )
+
+    assert answer["success"] is True
+    _until(
+        lambda: up.call("sandbox", "/sandbox/bloomreach/events")["count"],
+        30,
+        "Bloomreach hears of the letter",
+    )
+    event = up.call("sandbox", "/sandbox/bloomreach/events")["events"][0]
+    assert (event["customer_ids"], event["properties"]["status"]) == (
+        {"registered": "anna@example.com"},
+        "enqueued",
+    )
+    assert up.call("sandbox", "/sandbox/optilyz")["printed"] == 1
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_lane_goes_on(up: Up) -> None:
@@ -158,13 +191,18 @@ def test_ingest_that_is_killed_leaves_no_child_on_its_port(up: Up) -> None:
 def test_the_broker_comes_back_with_its_data(up: Up) -> None:
     former = up.process("broker")
     port = int(former["address"].rpartition(":")[2])
-    _redis(port, "SET kept yes")
-    time.sleep(1.2)  # appendfsync everysec
+    with redis.Redis(port=port, single_connection_client=True) as broker:
+        broker.set("kept", "yes")
+        assert broker.execute_command("WAITAOF", 1, 0, 5000) == [
+            1,
+            0,
+        ]  # what this connection wrote is on the disk
 
     os.kill(former["pid"], signal.SIGKILL)
 
     _until(lambda: _is_ready_again(up, "broker", former["pid"]), 60, "the broker is replaced")
-    assert "yes" in _redis(port, "GET kept")
+    with redis.Redis(port=port) as broker:
+        assert broker.get("kept") == b"yes"
 
 
 def test_a_retry_shows_in_flower_with_its_error_attempt_and_time_and_outlives_a_kill(up: Up) -> None:
@@ -184,7 +222,7 @@ def test_a_retry_shows_in_flower_with_its_error_attempt_and_time_and_outlives_a_
     assert task["eta"] is not None
     up.call("sandbox", "/sandbox/reset", {})
 
-    time.sleep(6)  # the interval at which it saves
+    _until(lambda: task["uuid"] in up.flower_saved(), 15, "Flower has written it down")
     former = up.process("flower")
     os.kill(former["pid"], signal.SIGKILL)
     _until(lambda: _is_ready_again(up, "flower", former["pid"]), 60, "Flower is replaced")
@@ -253,9 +291,3 @@ def test_flower_without_a_password_ends_with_2_and_says_so(tmp_path: Path) -> No
 
     assert refused.returncode == 2
     assert refused.stderr.startswith("CLEARANCE_FLOWER_PASSWORD: required")
-
-
-def _redis(port: int, command: str) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(command.encode() + b"\r\n")
-        return connection.recv(4096).decode()

@@ -8,7 +8,7 @@ wrong at once. What a true reason is stands in `_UNTRUE_BY_REASON`.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.system.fleet import APPROVED_COUNTRY, Fleet
@@ -159,7 +159,7 @@ def _past_on_arrival(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
 def _not_started(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
     if owed.attempts or owed.approvals or row["answer"] in IN_TIME:
         return f"it was: {owed.attempts} attempts, {owed.outcomes()}, {row['answer']}"
-    return _before_deadline(owed)
+    return _ended_before(owed, owed.deadline_at)
 
 
 def _retries_ran_out(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
@@ -173,7 +173,9 @@ def _retries_ran_out(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
 def _abandoned(fleet: Fleet, _: Mapping[str, Any], owed: Owed) -> str:
     if not any(name.startswith("worker") for name in fleet.disturbed):
         return f"no worker was disturbed: {fleet.disturbed}"
-    return _before_deadline(owed) if owed.attempts else "it was never claimed"
+    # Found by the guardian after the deadline, or by the next worker when it was too late to send.
+    since = owed.deadline_at - _SEND_MARGIN if owed.attempts > 1 else owed.deadline_at
+    return _ended_before(owed, since) if owed.attempts else "it was never claimed"
 
 
 def _sent_unconfirmed(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
@@ -185,13 +187,12 @@ def _sent_unconfirmed(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
 def _no_time_left(_: Fleet, row: Mapping[str, Any], owed: Owed) -> str:
     if not owed.attempts or owed.approvals or row["answer"] in IN_TIME:
         return f"{owed.attempts} attempts, {owed.outcomes()}, {row['answer']}"
-    assert owed.finished_at is not None
-    return "" if owed.finished_at >= owed.deadline_at - _SEND_MARGIN else "there was time"
+    return _ended_before(owed, owed.deadline_at - _SEND_MARGIN)
 
 
-def _before_deadline(owed: Owed) -> str:
+def _ended_before(owed: Owed, since: datetime) -> str:
     assert owed.finished_at is not None
-    return "" if owed.finished_at >= owed.deadline_at else "the deadline was not over"
+    return "" if owed.finished_at >= since else "there was time"
 
 
 _UNTRUE_BY_REASON: dict[str, Callable[[Fleet, Mapping[str, Any], Owed], str]] = {

@@ -15,7 +15,8 @@ import structlog
 
 from clearance.errors import VendorRefused
 from config import logs
-from config.settings import LogFormat, Settings
+from config.setting_choices import LogFormat
+from config.settings import Settings
 
 SECRET = "hunter2"
 

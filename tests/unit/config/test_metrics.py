@@ -9,9 +9,15 @@ import pytest
 
 from clearance.telemetry import Metrics, NoMetrics
 from config import metrics
-from config.metrics import METRIC_BY_NAME, METRICS, Kind, MetricError, PrometheusMetrics
+from config.metric_registry import METRIC_BY_NAME, METRICS, Kind
+from config.metrics import MetricError, PrometheusMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
+# Of items, what they are, where there is a word for it.
+_UNITS = ("_seconds", "_bytes", "_items", "_letters", "_batches", "_slots", "_commands", "_messages")
+_UNITS += ("_obligations", "_groups", "_versions", "_processes")
+# 1 or 0.
+_STATEMENTS = ("_up", "_paused")
 KIND_BY_METHOD = {"count": Kind.COUNTER, "observe": Kind.HISTOGRAM, "gauge": Kind.GAUGE}
 
 
@@ -84,7 +90,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
         assert metric.name.endswith("_total") is (metric.kind is Kind.COUNTER), metric.name
         if metric.kind is not Kind.COUNTER:
-            assert metric.name.endswith(("_seconds", "_bytes", "_items")), metric.name
+            assert metric.name.endswith(_UNITS + _STATEMENTS), metric.name
 
 
 def test_no_label_could_be_an_id_or_a_person() -> None:
@@ -102,6 +108,8 @@ def test_no_label_could_be_an_id_or_a_person() -> None:
         "why",
         "answer",
         "api",
+        "state",
+        "limit",
     }
     # The ids of an operator's checks, as many as the rules have.
     assert labels <= few | {"check"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import reference
-from config.metrics import METRICS, PREFIX
+from config.metric_registry import METRICS, PREFIX
 from config.settings import Settings, variable
 
 

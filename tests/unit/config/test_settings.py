@@ -5,7 +5,8 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from config import settings
-from config.settings import LogFormat, Settings, SettingsError, SignatureMode
+from config.setting_choices import LogFormat, SignatureMode
+from config.settings import Settings, SettingsError
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_every_default_passes_its_own_rule(given) -> None:
     for item in fields(Settings):
         if item.default not in ("", ()):
-            given(**{item.name.upper(): str(item.default)})
+            default = item.default
+            given(**{item.name.upper(): ",".join(default) if isinstance(default, tuple) else str(default)})
 
     assert settings.load() == Settings()
 
@@ -163,3 +165,15 @@ def test_a_misspelt_variable_is_found(given) -> None:
     given(INGEST_PROT="8080", INGEST_PORT="8080")
 
     assert settings.unknown_names() == ("CLEARANCE_INGEST_PROT",)
+
+
+def test_individualisation_fields_may_be_written_either_way(given) -> None:
+    given(
+        OPTILYZ_ID_FIELDS="individualization1=registered,individualisation2=cookie",
+        BLOOMREACH_CAMPAIGN_FIELD="individualization3",
+    )
+
+    loaded = settings.load()
+
+    assert loaded.optilyz_id_fields == ("individualisation1=registered", "individualisation2=cookie")
+    assert loaded.bloomreach_campaign_field == "individualisation3"

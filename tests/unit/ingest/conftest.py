@@ -13,14 +13,21 @@ import pytest
 from sqlalchemy import Row, Table, select
 from starlette.applications import Starlette
 
+from clearance.bloomreach.feedback import Feedback
 from clearance.ingest.acceptance import Acceptance
 from clearance.ingest.app import IngestParts, Readiness, create_app
 from clearance.ingest.listener_token import ListenerToken
+from clearance.ingest.mailings import MailingIntake, MailingKeys
 from clearance.ingest.refusals import Refusals
+from clearance.ingest.relay import RelayIntake
+from clearance.ingest.relay_door import RelayDoor
+from clearance.ingest.relay_keys import RelayKeys
 from clearance.ingest.scheduled import EVENTS_ROUTE, SEND_GROUPS_ROUTE, ScheduledIntake
+from clearance.ingest.source_limit import SourceLimit
 from clearance.ingest.triggered import ROUTE, TriggeredIntake
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_commit import GroupCommit
+from clearance.ledger.mail_intake import BatchPlan
 from clearance.obligations import Due
 from clearance.optimove.heads_up import Api
 from clearance.optimove.signature import HEADER, SignatureCheck
@@ -38,6 +45,8 @@ from tests.fakes.payloads import SECRET, signature
 MAX_BODY_BYTES = 10_000
 KEPT = 100
 TOKEN = "listener-token"
+RELAY_KEYS = ("relay-key", "relay-schlüssel")
+BATCH_PLAN = BatchPlan(batch_size=3, max_wait=timedelta(seconds=30), dedupe_window=timedelta(hours=24))
 SITE = SiteTime(ZoneInfo("Europe/Berlin"))
 MARGIN, STOP_MARGIN, ETA_WINDOW = timedelta(minutes=1), timedelta(seconds=1), timedelta(seconds=5)
 
@@ -61,9 +70,13 @@ class Door:
         self.planned: list[tuple[datetime, int | None]] = []
         self.readiness = Readiness(is_ready=True, checks={"ledger": "ok"})
         commits = cast(GroupCommit, self.commits)
+        acceptance = self.acceptance(cast(BackgroundPublisher, self.published))
+        sources = SourceLimit(rate_per_s=0, trusted_proxies=0)
+        refusals = Refusals(commits=commits, metrics=self.metrics, clock=clock, kept=KEPT)
         self.parts = IngestParts(
-            acceptance=self.acceptance(cast(BackgroundPublisher, self.published)),
-            refusals=Refusals(commits=commits, metrics=self.metrics, clock=clock, kept=KEPT),
+            acceptance=acceptance,
+            refusals=refusals,
+            sources=sources,
             metrics=self.metrics,
             triggered=TriggeredIntake(
                 signatures=SignatureCheck((SECRET,)),
@@ -76,6 +89,17 @@ class Door:
                 skew_alert=timedelta(seconds=1),
             ),
             scheduled=self.scheduled("v2"),
+            relay=RelayDoor(
+                keys=RelayKeys(RELAY_KEYS),
+                intake=self.relay_intake(),
+                acceptance=acceptance,
+                refusals=refusals,
+                sources=sources,
+                metrics=self.metrics,
+                max_body_bytes=MAX_BODY_BYTES,
+                body_timeout_s=5,
+            ),
+            mailings=self.mailings(),
             max_body_bytes=MAX_BODY_BYTES,
             body_timeout_s=5,
             exposition=lambda: b"clearance_up 1\n",
@@ -96,6 +120,30 @@ class Door:
             metrics=self.metrics,
             hedge_after=HEDGE_AFTER,
             eta_window=ETA_WINDOW,
+        )
+
+    def mailings(
+        self, *, feedback: Feedback | None = None, campaign_field: str = "", timeout_s: float = 5
+    ) -> MailingIntake:
+        return MailingIntake(
+            keys=MailingKeys(RELAY_KEYS),
+            id_kind_by_field={"individualisation1": "registered", "individualisation2": "cookie"},
+            campaign_field=campaign_field,
+            feedback=feedback,
+            commits=cast(GroupCommit, self.commits),
+            clock=self.clock,
+            metrics=self.metrics,
+            timeout_s=timeout_s,
+        )
+
+    def relay_intake(self, *, campaign_field: str = "", is_dry_run: bool = False) -> RelayIntake:
+        return RelayIntake(
+            plan=BATCH_PLAN,
+            feedback=None,
+            id_kind_by_field={"individualisation1": "registered", "individualisation2": "cookie"},
+            campaign_field=campaign_field,
+            is_dry_run=is_dry_run,
+            clock=self.clock,
         )
 
     def change(self, **parts: Any) -> None:

@@ -207,6 +207,15 @@ def test_positions_of_malformed_rows_count_over_all_pages(make: MakeCalls, peer:
     assert wrong.position == 3
 
 
+def test_pages_begin_at_the_row_that_is_wanted(make: MakeCalls, peer: Peer) -> None:
+    bad = reply(200, b'[{"CustomerID": "C4"}, {"CustomerID": 5}]')
+    peer.answers(bad, v1(6))
+    rows = list(make(campaign_page_size=2).fetch_customers_v1("1359", [], start=3))
+    assert [each.customer_id for each in rows] == ["C4", None, "C6"]
+    assert [each.position for each in rows if isinstance(each, MalformedRow)] == [4]
+    assert paths(peer) == [f"{V1_PATH}&$top=2&$skip={skip}" for skip in (3, 5)]
+
+
 def test_a_turn_is_waited_for_before_every_call(make: MakeCalls, peer: Peer) -> None:
     peer.answers(v1(1, 2), v1(3), v2(1))
     turns: list[int] = []

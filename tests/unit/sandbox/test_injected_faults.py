@@ -61,6 +61,17 @@ async def _is_never_answered(client: TestClient) -> None:
         await _approve(client)
 
 
+async def _gets_html(client: TestClient) -> None:
+    answer = await _approve(client)
+    assert (answer.status, answer.content_type) == (200, "text/html")
+    assert (await answer.read()).startswith(b"<!doctype html>")
+
+
+async def _gets_nothing(client: TestClient) -> None:
+    answer = await _approve(client)
+    assert (answer.status, answer.content_type, await answer.read()) == (200, "application/json", b"")
+
+
 @pytest.mark.parametrize("loop", [None, loop_factory()], ids=["asyncio", "installed"])
 @pytest.mark.parametrize(
     ("faults", "scenario", "taken"),
@@ -71,6 +82,9 @@ async def _is_never_answered(client: TestClient) -> None:
         ({"reset_after": 1.0}, _is_reset, 1),
         ({"half": 1.0}, _gets_half_a_reply, 1),
         ({"hang": 1.0, "hang_s": 20}, _is_never_answered, 0),
+        ({"hang_after": 1.0, "hang_s": 20}, _is_never_answered, 1),
+        ({"html": 1.0}, _gets_html, 1),
+        ({"empty": 1.0}, _gets_nothing, 1),
     ],
 )
 def test_a_fault_is_seen_by_the_caller_and_only_some_come_after_the_approval_was_taken(
@@ -83,7 +97,7 @@ def test_a_fault_is_seen_by_the_caller_and_only_some_come_after_the_approval_was
     report = _with_faults(scenario, clock, loop, **faults)
     assert report["unknown_answers"] == taken
     assert report["faults"] == {"triggered-approval": {next(iter(faults)): 1}}
-    assert clock.slept_s == ([20.0] if "hang" in faults else [])
+    assert clock.slept_s == ([20.0] if "hang_s" in faults else [])
 
 
 def test_latency_delays_the_reply_but_not_the_taking() -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from clearance.checks.judge import Judge, Question
 from clearance.decisions.decision import APPROVED, Campaign, Verdict
@@ -19,7 +19,7 @@ from clearance.optimove.heads_up import HeadsUp
 from tests.fakes.clock import START
 from tests.fakes.scheduled_world import World
 from tests.fakes.world_fleet import ETA_WINDOW, HEDGE_AFTER, Fleet
-from tests.fakes.world_ledger import engine_in_memory
+from tests.fakes.world_ledger import connection_in_memory
 from tests.fakes.world_vendor import SeenCall
 from tests.unit.simulation.plots import Plot, Telling, plot_of
 from tests.unit.simulation.verdicts import Known, problems_of
@@ -186,14 +186,12 @@ def _rules() -> RulesEngine:
     return RulesEngine(load_rules(RULES, source="rules.toml"))
 
 
-@cache
-def _engine() -> Engine:
-    return engine_in_memory()
+_connection = cache(connection_in_memory)
 
 
-def _emptied() -> Engine:
-    engine = _engine()
-    with engine.begin() as connection:
+def _emptied() -> Connection:
+    connection = _connection()
+    with connection.begin():
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
-    return engine
+    return connection

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.simulation.runs import play
 
-_RUNS = int(os.environ.get("SIMULATED_RUNS", "10"))
+_RUNS = int(os.environ.get("SIMULATED_RUNS", "50"))
 _ONE_SEED = os.environ.get("SIMULATED_SEED")
 _BATCH = 10
 

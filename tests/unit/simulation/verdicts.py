@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -13,6 +13,7 @@ from tests.fakes.world_fleet import Fleet
 from tests.fakes.world_vendor import SeenCall
 from tests.unit.simulation.plots import Plot
 
+_GATHER = timedelta(seconds=1)
 _FINISHED = {"done", "missed", "parked", "cancelled"}
 
 
@@ -31,8 +32,10 @@ def problems_of(fleet: Fleet, plot: Plot, known_by_id: dict[str, Known]) -> list
     return [
         *_unfinished(ledger),
         *_revisions(ledger, known_by_id),
+        *_unrecorded(ledger, fleet.vendor.calls),
         *_twice(ledger, fleet.vendor.calls),
         *_forgotten(ledger, plot, fleet.vendor.calls),
+        *_lost(ledger, plot, fleet.vendor.given),
     ]
 
 
@@ -49,10 +52,8 @@ class _Written:
         self.decisions = rows(tables.decisions)
         self.obligations = rows(tables.obligations)
         self.dead_letters = rows(tables.dead_letters)
-        self.taken_calls = {
-            (row.subject, row.revision, row.sent_at)
-            for row in rows(tables.approvals)
-            if row.outcome == "taken"
+        self.outcomes: dict[tuple[str, int | None, datetime], str] = {
+            (row.subject, row.revision, row.sent_at): row.outcome for row in rows(tables.approvals)
         }
 
 
@@ -85,6 +86,20 @@ def _revisions(ledger: _Written, known_by_id: dict[str, Known]) -> Iterator[str]
             yield f"{group.vendor_id} is {group.state}, and its last revision {ended[-1].ended_as}"
 
 
+def _unrecorded(ledger: _Written, calls: list[SeenCall]) -> Iterator[str]:
+    """Whatever the vendor saw is on record, also if its worker died in it; what it was heard to take, as taken."""
+    for call in calls:
+        if _key(call) not in ledger.outcomes:
+            yield f"{call.run.name}: the call at {call.begun_at:%H:%M:%S.%f} is not on record"
+        elif call.is_answered and not call.run.is_dead and ledger.outcomes[_key(call)] != "taken":
+            yield f"{call.run.name}: the vendor took what is on record as {ledger.outcomes[_key(call)]}"
+
+
+def _key(call: SeenCall) -> tuple[str, int | None, datetime]:
+    _task, group_id, revision = call.run.name.split(":")
+    return group_id, int(revision), call.begun_at
+
+
 def _twice(ledger: _Written, calls: list[SeenCall]) -> Iterator[str]:
     """Within a revision a customer may be given again only if we did not hear that the vendor took him."""
     seen: dict[tuple[str, str], SeenCall] = {}
@@ -100,8 +115,7 @@ def _twice(ledger: _Written, calls: list[SeenCall]) -> Iterator[str]:
 
 def _was_heard(ledger: _Written, call: SeenCall) -> bool:
     """Whether our side knew that it was taken: the worker did and lived, or had written it down before it died."""
-    _task, group_id, revision = call.run.name.split(":")
-    is_written = (group_id, int(revision), call.begun_at) in ledger.taken_calls
+    is_written = ledger.outcomes.get(_key(call)) == "taken"
     return is_written or (call.is_answered and not call.run.is_dead)
 
 
@@ -142,6 +156,21 @@ def _forgotten(ledger: _Written, plot: Plot, calls: list[SeenCall]) -> Iterator[
         states = Counter(chunk.state for chunk in chunks)
         if group.state == "submitted" and states.keys() - {"submitted"}:
             yield f"{group.vendor_id} is submitted, with chunks {dict(states)}"
+
+
+def _lost(ledger: _Written, plot: Plot, given: list[tuple[str, str, datetime]]) -> Iterator[str]:
+    """Whoever came before the deadline is listed, however the stream went on, where nothing kept us from storing."""
+    if plot.ledger_away or plot.ledger_busy or plot.unconfirmed or plot.kill_chance:
+        return
+    for group in ledger.groups:
+        if group.revision > 1 or group.state == "cancelled":
+            continue
+        # Who came is stored at the latest with the next one.
+        until = group.deadline_at - timedelta(seconds=plot.manners.row_s) - _GATHER
+        came = {customer for vendor_id, customer, at in given if vendor_id == group.vendor_id and at < until}
+        listed = {row.customer_id for row in ledger.decisions if row.subject == f"{group.id}:1"}
+        if came - listed:
+            yield f"{group.vendor_id}: {sorted(came - listed)} came in time, and nothing is said of them"
 
 
 def _unanswered(

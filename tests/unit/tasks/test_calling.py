@@ -65,6 +65,7 @@ def test_a_cool_down_is_waited_for(caller: Caller) -> None:
     caller.cooldown.start(5)
 
     assert caller.wait(60) == pytest.approx(5)
+    assert caller.metrics.observed("turn_wait_seconds", limit="optimove_scheduled") == [pytest.approx(5)]
 
     assert [at for _, at in caller.limit.taken] == [START + timedelta(seconds=5)]
 

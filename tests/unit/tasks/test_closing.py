@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 from celery.exceptions import Retry as CeleryRetry
+from sqlalchemy import update
 
 from clearance.ledger import closing
+from clearance.ledger.decisions import Answer
 from clearance.ledger.engine import Ledger
-from clearance.ledger.tables import decisions
+from clearance.ledger.obligations import finish_many
+from clearance.ledger.tables import decisions, obligations
 from tests.fakes.clock import ManualClock
 from tests.fakes.told_groups import APPROVED, DEADLINE, MINUTE, REFUSED, SECOND, Work, cancel, hear
 from tests.unit.tasks.scheduled import SUBMIT_AT, ScheduledWorker
@@ -183,6 +186,73 @@ def test_a_revision_that_does_not_hold_any_more_closes_nothing(
 
     assert worker.group().state == ("open" if is_moved else "cancelled")
     assert worker.rows(decisions) == [row for row in worker.rows(decisions) if row.chunk in {1, 2}]
+    assert _told(worker) == {}
+
+
+def test_a_deadline_that_moved_to_the_past_tells_whom_it_missed(
+    worker: ScheduledWorker, work: Work, log_events: list[Any]
+) -> None:
+    _partly(worker, work)
+    worker.clock.now = SUBMIT_AT + SECOND
+    hear(worker.ledger, deadline_at=SUBMIT_AT, at=worker.clock(), expected_customers=9)
+
+    assert worker.close(revision=2) == "done"
+
+    assert _told(worker) == {"NOT_DECIDED_IN_TIME": 3, "NOT_SENT_IN_TIME": 3, "NOT_FETCHED_IN_TIME": 1}
+    assert worker.metrics.counted("groups_ended_total", api="v2", outcome="missed") == 1
+    assert worker.metrics.observed("group_margin_seconds", api="v2") == []
+
+
+def test_a_group_that_came_again_before_its_books_were_closed_tells_whom_it_missed(
+    worker: ScheduledWorker, work: Work
+) -> None:
+    _partly(worker, work)
+    work.call(2, answer=Answer.UNKNOWN, customers=3, at=SUBMIT_AT + SECOND)
+    hear(worker.ledger, deadline_at=DEADLINE + 20 * MINUTE, at=DEADLINE)
+    again = Work(ledger=worker.ledger, generation=2, revision=2)
+    again.fetch(["C1"], at=DEADLINE)
+
+    assert worker.close() == "done"
+
+    assert _told(worker) == {"NOT_DECIDED_IN_TIME": 3, "SENT_UNCONFIRMED": 3}
+    assert worker.metrics.counted("groups_ended_total", api="v2", outcome="missed") == 1
+    assert (worker.group().state, worker.states()[-1]) == ("open", "fetched")
+
+
+def test_a_group_that_came_again_after_its_end_is_not_told_of_twice(
+    worker: ScheduledWorker, work: Work
+) -> None:
+    _partly(worker, work)
+    submit = worker.commits.submit
+
+    def come_again(operation: Any, item: Any) -> Any:
+        if operation is finish_many:
+            hear(worker.ledger, deadline_at=DEADLINE + 20 * MINUTE, at=DEADLINE + SECOND)
+        return submit(operation, item)
+
+    worker.commits.submit = come_again  # type: ignore[method-assign]  # the vendor speaks meanwhile
+
+    worker.close()
+
+    assert worker.metrics.counted("groups_ended_total", api="v2", outcome="missed") == 1
+
+
+def test_a_lease_that_was_lost_leaves_the_telling_to_who_has_it(worker: ScheduledWorker, work: Work) -> None:
+    _partly(worker, work)
+    worker.clock.now = SUBMIT_AT + SECOND
+    hear(worker.ledger, deadline_at=SUBMIT_AT, at=worker.clock())
+    submit = worker.commits.submit
+
+    def lose(operation: Any, item: Any) -> Any:
+        if operation is finish_many:
+            with worker.ledger.write() as connection:
+                connection.execute(update(obligations).values(attempts=2))
+        return submit(operation, item)
+
+    worker.commits.submit = lose  # type: ignore[method-assign]  # another worker takes over
+
+    assert worker.close(revision=2).startswith("taken over")
+
     assert _told(worker) == {}
 
 

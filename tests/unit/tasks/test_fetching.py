@@ -8,7 +8,7 @@ import pytest
 from celery.exceptions import Retry as CeleryRetry
 
 from clearance.decisions.decision import Campaign
-from clearance.errors import VendorCredentialsRefused, VendorThrottled, VendorUnavailable
+from clearance.errors import VendorCredentialsRefused, VendorRefused, VendorThrottled, VendorUnavailable
 from clearance.ledger import chunks as chunk_operations
 from clearance.ledger.chunk_bodies import load_customers
 from clearance.ledger.engine import Ledger
@@ -96,6 +96,115 @@ def test_a_stream_that_breaks_off_is_repeated_and_stores_nobody_twice(
     assert together == ["C1", "C2", "C3", "C4", "C5"]
     assert worker.group().fetched == 5
     assert worker.planned == [(DEADLINE, 5)]
+
+
+@pytest.mark.parametrize("error", [_BROKEN, VendorRefused(VENDOR, 200, "a row of more than 1048576 bytes")])
+def test_who_came_before_a_stream_broke_off_is_stored_whatever_becomes_of_the_rest(
+    worker: ScheduledWorker, error: Exception
+) -> None:
+    hear(worker.ledger, expected_customers=5)
+    worker.vendor.breaks.append((3, error))
+
+    with pytest.raises((CeleryRetry, ObligationParked)):
+        worker.fetch()
+
+    assert _stored(worker) == [["C1", "C2"], ["C3"]]
+    assert [row.subject for row in worker.rows(obligations) if row.lane == "review"] == ["g1:1:1", "g1:1:2"]
+
+
+def test_of_a_slow_stream_what_came_within_a_second_is_a_chunk(worker: ScheduledWorker) -> None:
+    hear(worker.ledger, expected_customers=5)
+    worker.chunk_customers = 100
+    worker.vendor.on_row = lambda _: worker.clock.advance(0.6)
+
+    assert worker.fetch() == "done"
+
+    assert _stored(worker) == [["C1", "C2", "C3"], ["C4", "C5"]]
+
+
+def test_a_customer_for_whom_a_page_was_waited_long_waits_for_others_too(worker: ScheduledWorker) -> None:
+    hear(worker.ledger, api="v1")
+    worker.vendor.on_row = lambda position: worker.clock.advance(60) if position in {0, 2} else None
+
+    assert worker.fetch() == "done"
+
+    assert _stored(worker) == [["C1", "C2"], ["C3", "C4"], ["C5"]]
+
+
+def test_a_stream_that_trickles_is_left_soon_after_nobody_wants_it_any_more(worker: ScheduledWorker) -> None:
+    hear(worker.ledger)
+    worker.chunk_customers = 1000
+    worker.vendor.rows = named(*(f"C{number}" for number in range(1000)))
+    last = 0
+
+    def trickle(position: int) -> None:
+        nonlocal last
+        last = position
+        worker.clock.advance(1)
+        if position == 5:
+            cancel(worker.ledger)
+
+    worker.vendor.on_row = trickle
+
+    worker.fetch()
+
+    assert worker.states() == ["cancelled"] * 2
+    assert last < 10
+
+
+@pytest.mark.parametrize("rows", range(6))
+def test_a_page_that_fails_is_asked_for_again_from_the_row_where_it_failed(
+    worker: ScheduledWorker, rows: int
+) -> None:
+    hear(worker.ledger, api="v1")
+    worker.vendor.rows = [*worker.vendor.rows[:1], _malformed(1), *worker.vendor.rows[1:]]
+    worker.vendor.breaks.extend([(rows, _BROKEN), (0, _BROKEN)])
+
+    assert worker.fetch() == "done"
+
+    assert [each.start for each in worker.vendor.fetches] == [0, rows, rows]
+    assert _stored(worker) == [["C1", "C2"], ["C3", "C4"], ["C5"]]
+    assert worker.metrics.counted("group_rows_malformed_total") == 1
+    assert worker.pauses == pytest.approx([0.2, 0.4])
+
+
+def test_a_page_that_keeps_failing_gives_the_fetch_back(worker: ScheduledWorker) -> None:
+    hear(worker.ledger, api="v1")
+    worker.vendor.breaks.extend([(2, _BROKEN), *[(0, _BROKEN)] * 15, (1, _BROKEN)])
+
+    with pytest.raises(CeleryRetry):
+        worker.fetch()
+
+    assert [each.start for each in worker.vendor.fetches] == [0] + [2] * 15
+    assert _stored(worker) == [["C1", "C2"]]
+    worker.vendor.breaks.clear()
+    worker.clock.advance(1)
+
+    assert worker.fetch() == "done"
+
+    assert worker.vendor.fetches[-1].start == 0, "another attempt begins anew, and knows whom it has"
+    assert _stored(worker) == [["C1", "C2"], ["C3", "C4"], ["C5"]]
+
+
+def test_a_row_between_two_failures_is_progress(worker: ScheduledWorker) -> None:
+    hear(worker.ledger, api="v1")
+    worker.vendor.breaks.extend([*[(0, _BROKEN)] * 15, (1, _BROKEN), *[(0, _BROKEN)] * 14])
+
+    assert worker.fetch() == "done"
+
+    assert [each.start for each in worker.vendor.fetches] == [0] * 16 + [1] * 15
+
+
+def test_a_page_is_not_waited_for_beyond_the_hard_stop(worker: ScheduledWorker) -> None:
+    hear(worker.ledger, api="v1")
+    worker.clock.now = HARD_STOP - SECOND
+    worker.vendor.breaks.extend([(0, VendorUnavailable(VENDOR, "503", status=503))] * 100)
+
+    with pytest.raises((CeleryRetry, ObligationMissed)):
+        worker.fetch()
+
+    assert worker.clock() < HARD_STOP
+    assert len(worker.vendor.fetches) <= 4
 
 
 def test_who_was_decided_meanwhile_is_not_stored_again(worker: ScheduledWorker) -> None:

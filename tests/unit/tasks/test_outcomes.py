@@ -232,6 +232,7 @@ def test_what_needs_a_person_is_parked_at_once(
     assert (kept.state, kept.reason, kept.last_error) == (State.PARKED, reason, str(error))
     assert len(worker.vendor.calls) == 1
     assert _outcome(worker, "parked") == 1
+    assert worker.metrics.counted("obligations_parked_total", lane="triggered", reason=reason) == 1
     assert "obligation.parked" in {event["event"] for event in log_events}
 
 

@@ -4,11 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from clearance.decisions.decision import Decision
 from clearance.errors import VendorCredentialsRefused, VendorRefused, VendorThrottled, VendorUnavailable
+from clearance.ledger import calls_begun
+from clearance.ledger.calls_begun import WORKER_GONE
 from clearance.ledger.engine import Ledger
-from clearance.ledger.tables import approvals
+from clearance.ledger.tables import approvals, obligations
 from clearance.limits.rate import Urgency
 from clearance.obligations import MissedReason
 from clearance.optimove.http import VENDOR
@@ -90,7 +93,7 @@ def test_a_call_is_recorded_and_measured(worker: ScheduledWorker, work: Work) ->
     assert (row.sent_at, row.answered_at) == (SUBMIT_AT, SUBMIT_AT + SECOND / 2)
     metrics = worker.metrics
     assert metrics.observed("submission_margin_seconds", lane="submit") == [60.0]
-    labels = {"vendor": VENDOR, "call": "group_approvals", "outcome": "taken"}
+    labels = {"vendor": VENDOR, "call": "group_approvals", "outcome": "taken", "status": 200}
     assert metrics.observed("vendor_call_seconds", **labels) == [0.5]
 
 
@@ -354,6 +357,105 @@ def test_another_worker_knows_of_the_calls_that_were_never_confirmed(
     assert worker.obligation("groups.submit:g1:1").reason == MissedReason.SENT_UNCONFIRMED
 
 
+def _kill(worker: ScheduledWorker) -> None:
+    """As `kill -9` in the middle of a call: nothing is written any more."""
+
+    def gone(operation: Any, item: Any) -> Any:
+        raise SystemExit(operation, item)
+
+    worker.commits.submit = gone  # type: ignore[method-assign]  # the process is gone
+    raise SystemExit
+
+
+def test_a_call_is_in_the_ledger_before_the_vendor_hears_of_it(worker: ScheduledWorker, work: Work) -> None:
+    _decided(worker, work)
+    seen: list[Any] = []
+    worker.vendor.on_call = lambda: seen.extend(worker.calls())
+
+    worker.submit()
+
+    assert seen == [("unknown", None, 4)]
+    assert worker.calls() == [("taken", 200, 4)]
+
+
+def test_a_call_whose_worker_was_killed_is_on_record_and_its_repeat_is_noted(
+    worker: ScheduledWorker, work: Work, log_events: list[Any]
+) -> None:
+    _decided(worker, work)
+    alive = worker.commits.submit
+    worker.vendor.on_call = lambda: _kill(worker)
+    with pytest.raises(SystemExit):
+        worker.submit()
+    worker.start_anew()
+    worker.commits.submit = alive  # type: ignore[method-assign]  # another process
+    worker.vendor.on_call = lambda: None
+    worker.clock.now = SUBMIT_AT + 11 * SECOND  # the lease has run out
+
+    assert worker.submit() == "done"
+
+    first, second = worker.rows(approvals)
+    assert (first.outcome, first.attempt, first.error) == ("unknown", 1, WORKER_GONE)
+    assert (second.outcome, second.attempt) == ("taken", 2)
+    (event,) = [each for each in log_events if each["event"] == "group.sent_again"]
+    assert (event["chunks"], event["log_level"]) == (2, "warning")
+
+
+def test_a_call_that_nobody_took_over_is_called_unconfirmed_when_the_books_are_closed(
+    worker: ScheduledWorker, work: Work
+) -> None:
+    _decided(worker, work)
+    alive = worker.commits.submit
+    worker.vendor.on_call = lambda: _kill(worker)
+    with pytest.raises(SystemExit):
+        worker.submit()
+    worker.start_anew()
+    worker.commits.submit = alive  # type: ignore[method-assign]  # another process
+    worker.clock.now = DEADLINE
+
+    worker.close()
+
+    counted = worker.metrics.counted("group_customers_missed_total", api="v2", reason="SENT_UNCONFIRMED")
+    assert counted == 4
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_a_call_that_took_too_long_to_be_written_down_is_not_made(
+    worker: ScheduledWorker, work: Work, is_confirmed: bool
+) -> None:
+    _decided(worker, work)
+    submit = worker.commits.submit
+
+    def slowly(operation: Any, item: Any) -> Any:
+        if operation is calls_begun.begin_many:
+            worker.clock.now = HARD_STOP
+            worker.commits.unconfirmed = int(not is_confirmed)
+        return submit(operation, item)
+
+    worker.commits.submit = slowly  # type: ignore[method-assign]  # the ledger is slow
+    with pytest.raises(ObligationMissed):
+        worker.submit()
+
+    assert (worker.vendor.told, worker.calls()) == ([], [])
+    assert worker.obligation("groups.submit:g1:1").reason != MissedReason.SENT_UNCONFIRMED
+
+
+def test_a_worker_whose_lease_was_lost_while_it_waited_for_a_turn_sends_nothing(
+    worker: ScheduledWorker, work: Work
+) -> None:
+    _decided(worker, work)
+
+    def take_over() -> None:
+        with worker.ledger.write() as connection:
+            connection.execute(update(obligations).values(attempts=2))
+
+    worker.cooldown.start(10)
+    worker.later.append((SUBMIT_AT + 5 * SECOND, take_over))
+
+    assert worker.submit().startswith("taken over")
+
+    assert (worker.vendor.told, worker.calls()) == ([], [])
+
+
 def test_a_ledger_that_is_away_does_not_hide_that_something_was_sent(
     worker: ScheduledWorker, work: Work
 ) -> None:
@@ -542,7 +644,7 @@ def test_what_was_sent_is_recorded_when_the_ledger_is_back(worker: ScheduledWork
 
 
 @pytest.mark.parametrize("unconfirmed", [False, True])
-@pytest.mark.parametrize("commit", range(5))
+@pytest.mark.parametrize("commit", range(7))
 def test_a_ledger_that_fails_at_any_commit_sends_nobody_twice_and_tells_the_end_once(
     worker: ScheduledWorker, work: Work, commit: int, unconfirmed: bool
 ) -> None:
@@ -560,3 +662,4 @@ def test_a_ledger_that_fails_at_any_commit_sends_nobody_twice_and_tells_the_end_
     assert sorted(names) == ["C1", "C2", "C3", "C4"]
     assert worker.obligation("groups.submit:g1:1").state == "done"
     assert worker.metrics.counted("groups_ended_total", api="v2", outcome="submitted") == 1
+    assert worker.calls() == [("taken", 200, 2)] * 2, "a call that was not made is not on record"

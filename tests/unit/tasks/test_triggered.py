@@ -16,7 +16,7 @@ from clearance.optimove.http import VENDOR
 from clearance.optimove.triggered import reload_triggered
 from tasks.base import ObligationMissed
 from tests.fakes.clock import START
-from tests.fakes.owed import row
+from tests.fakes.owed import claimed, row
 from tests.fakes.payloads import triggered_body
 from tests.fakes.rate import FakeRateLimit
 from tests.unit.tasks.conftest import ATTEMPT_TIMEOUT_S, Worker
@@ -71,7 +71,7 @@ def test_a_call_is_recorded_with_its_times_and_status(worker: Worker) -> None:
     metrics = worker.metrics
     assert metrics.observed("submission_margin_seconds", lane="triggered") == [5.0]
     assert metrics.observed("notification_to_approval_seconds", lane="triggered") == pytest.approx([0.08])
-    labels = {"vendor": VENDOR, "call": "triggered_approval", "outcome": "taken"}
+    labels = {"vendor": VENDOR, "call": "triggered_approval", "outcome": "taken", "status": 202}
     assert metrics.observed("vendor_call_seconds", **labels) == pytest.approx([0.08])
 
 
@@ -148,6 +148,32 @@ def test_nothing_leaves_after_the_margin_for_the_network(
             worker.run("a")
 
     assert len(worker.vendor.calls) == is_sent
+
+
+def test_what_a_worker_held_that_disappeared_is_not_called_a_failed_attempt(worker: Worker) -> None:
+    """Nobody knows what the vendor got from it; no attempt has said that it failed."""
+    worker.accept("a")
+    claimed(worker.ledger, "a")
+    worker.clock.advance(4.85)
+
+    with pytest.raises(ObligationMissed, match="ABANDONED, "):
+        worker.run("a")
+
+    assert row(worker.ledger, "a").last_error is None
+    assert worker.vendor.calls == []
+
+
+def test_after_a_failed_attempt_no_time_left_means_that_retries_ran_out(worker: Worker) -> None:
+    worker.accept("a")
+    worker.vendor.answers.extend([_DOWN] * 3)
+    with pytest.raises(CeleryRetry):
+        worker.run("a")
+    worker.clock.now = START + timedelta(seconds=4.85)
+
+    with pytest.raises(ObligationMissed, match="RETRIES_RAN_OUT, "):
+        worker.run("a")
+
+    assert row(worker.ledger, "a").last_error == str(_DOWN)
 
 
 def test_no_pause_and_no_repetition_runs_over_the_margin(worker: Worker) -> None:
@@ -258,6 +284,8 @@ def test_where_the_vendor_counts_all_lanes_together_an_approval_waits_for_its_tu
     first, second = worker.vendor.calls
     assert (first.at - START).total_seconds() == 0
     assert (second.at - START).total_seconds() >= 0.5
+    waits = worker.metrics.observed("turn_wait_seconds", limit="optimove_triggered")
+    assert (waits[0], waits[1] >= 0.5) == (0, True)
 
 
 def test_an_approval_that_would_wait_too_long_for_its_turn_gives_the_thread_back(worker: Worker) -> None:

@@ -72,6 +72,24 @@ def test_a_listing_says_who_added_it_why_and_until_when() -> None:
     assert "ada" in shown
 
 
+def test_who_changed_a_list_is_kept_and_what_changed_nothing_is_not(csv_file: Path) -> None:
+    done("add", "vip", "C1", "C2")
+    done("add", "vip", "C1")
+    csv_file.write_text("customer_id\nC2\nC3\n")
+    done("import", str(csv_file), "--list", "vip")
+    done("remove", "vip", "C1", "C3", "C9", "--why", "asked by mail")
+    done("remove", "vip", "C1")
+
+    audit = json.loads(CliRunner().invoke(main, ["audit", "--subject", "vip", "--json"]).stdout)
+
+    told = [(each["action"], each["count"], each["who"], each["why"]) for each in reversed(audit)]
+    assert told == [
+        ("suppressions.add", 2, "ada", None),
+        ("suppressions.import", 1, "ada", None),
+        ("suppressions.remove", 2, "ada", "asked by mail"),
+    ]
+
+
 def test_until_is_told_anew_and_the_note_stays_where_none_is_given() -> None:
     done("add", "vip", "C1", "--note", "asked by mail", "--until", "2099-12-31")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.workers.demo_letters import GOOD_MAIL, GOOD_MAIL_LEDGER
 from workers.demo.groups import PlayedGroup
 from workers.demo.ledger_facts import Decided, LedgerFacts
 from workers.demo.report import DemoFacts, judge, report
@@ -75,9 +76,10 @@ GOOD = DemoFacts(
         PlayedGroup(group_id="2", summary=_MOVED, wrong=0, asked_about=0),
     ),
     duplicates_recognised=2,
-    restarts_by_name={"triggered-1": 1, "ingest": 0},
-    killed="triggered-1",
-    replaced_after_s=2.0,
+    restarts_by_name={"triggered-1": 1, "mail-1": 1, "ingest": 0},
+    replaced_after_s_by_killed={"triggered-1": 2.0, "mail-1": 3.0},
+    mail=GOOD_MAIL,
+    mail_ledger=GOOD_MAIL_LEDGER,
     duration_s=12.34,
 )
 
@@ -149,8 +151,12 @@ def test_when_everything_went_well_every_promise_held() -> None:
         (_ledger(notifications=6), "duplicates"),
         (_ledger(unfinished=1), "every accepted notification"),
         (_ledger(unexplained=1), "every accepted notification"),
-        (replace(GOOD, replaced_after_s=None), "the killed worker was replaced"),
-        (replace(GOOD, restarts_by_name={"triggered-1": 1, "ingest": 1}), "the killed worker was replaced"),
+        (replace(GOOD, replaced_after_s_by_killed={"triggered-1": 2.0, "mail-1": None}), "the killed workers were"),
+        (replace(GOOD, replaced_after_s_by_killed={}), "the killed workers were replaced"),
+        (
+            replace(GOOD, restarts_by_name={"triggered-1": 1, "mail-1": 1, "ingest": 1}),
+            "the killed workers were replaced",
+        ),
         (replace(GOOD, killed_at_end=("flower",)), "everything stopped"),
     ],
 )  # fmt: skip
@@ -173,7 +179,7 @@ def test_the_report_has_the_figures_of_the_lane() -> None:
     assert lane["missed"] == {"PAST_ON_ARRIVAL": 1}
     assert lane["refused"] == {"signature": 1, "malformed": 1, "invalid": 1}
     assert lane["notification_to_approval_ms"]["p99.9"] == 90.0
-    assert result["restarts"] == 1
+    assert result["restarts"] == 2
     assert result["duration_s"] == 12.3
 
 
@@ -182,3 +188,4 @@ def test_the_report_holds_no_personal_data() -> None:
 
     assert "C1" not in text
     assert "personalization" not in text
+    assert "@" not in text

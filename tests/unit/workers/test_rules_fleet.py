@@ -10,6 +10,7 @@ from structlog.typing import EventDict
 from clearance.checks.judge import Judge
 from clearance.decisions.engine import Engine
 from clearance.decisions.rules import Rules
+from clearance.ledger import operator_actions
 from clearance.ledger.rule_sets import newest_reload
 from tests.fakes.clock import ManualClock
 from tests.fakes.metrics import RecordingMetrics
@@ -272,6 +273,9 @@ def test_with_no_time_to_wait_it_only_asks(cli: RulesCli, fleet: Fleet) -> None:
     assert cli.done("reload", "--wait-s", "0") == f"asked for {version(keeper)}\n"
     assert asked(cli) == 1
     assert fleet.slept == 0
+    with cli.ledger.read() as connection:
+        (deed,) = operator_actions.listed(connection)
+    assert (deed.action, deed.subject) == ("rules.reload", version(keeper))
 
 
 @pytest.mark.parametrize("command", ["show", "reload"])

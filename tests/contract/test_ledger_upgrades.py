@@ -1,0 +1,140 @@
+"""A fleet is upgraded ledger first: every release runs on the schema of the next one, and starts on it.
+
+What a release believes in is the schema of its revision. As long as the next revision has all of it, asks for nothing
+that was not asked for, and refuses nothing that was taken, every statement of the former release is as good as before:
+that is compared here revision by revision, whatever future migrations do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from clearance.ledger import migrate
+from clearance.ledger.engine import Ledger, open_ledger
+from tests.contract.conftest import BACKENDS
+
+_REVISIONS = [
+    script.revision
+    for script in reversed(list(ScriptDirectory.from_config(migrate._config()).walk_revisions()))
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What a statement may trip over; `keys` are the sets of columns that must be unique."""
+
+    types: dict[str, str]
+    may_be_null: set[str]
+    asked_for: set[str]
+    keys: set[tuple[str, ...]]
+    rules: set[str]
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger with nothing in it, of this test's own."""
+    if request.param == "sqlite":
+        opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", timeout_s=10)
+    else:
+        opened = open_ledger(request.getfixturevalue("postgres_url"), timeout_s=10)
+        with opened.write() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    yield opened
+    opened.close()
+
+
+def test_every_release_runs_on_the_schema_of_the_next(ledger: Ledger) -> None:
+    schemas = [_upgraded(ledger, revision) for revision in _REVISIONS]
+
+    assert len(schemas) >= 4
+    for (before, after), revision in zip(pairwise(schemas), _REVISIONS[1:], strict=True):
+        assert _broken(before, after) == [], f"revision {revision}"
+
+
+def test_a_release_leaves_the_schema_of_a_newer_one_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(ledger)
+    with ledger.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("ALTER TABLE obligations ADD COLUMN of_a_newer_release VARCHAR(8)"))
+
+    assert migrate.upgrade(ledger) == migrate.current_revision(ledger) == "9999"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("ALTER TABLE decisions DROP COLUMN chunk", "decisions.chunk is gone"),
+        ("ALTER TABLE decisions ADD COLUMN more INTEGER NOT NULL DEFAULT 0", ""),
+        ("CREATE UNIQUE INDEX one_each ON approvals (subject)", "approvals: ('subject',) must be unique"),
+        ("DROP TABLE rejections", "rejections is gone"),
+    ],
+)
+def test_what_would_break_a_running_release_is_seen(tmp_path: Path, statement: str, told: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", timeout_s=10)
+    before = _upgraded(ledger, "head")
+    with ledger.write() as connection:
+        connection.execute(text(statement))
+        after = _schema(connection)
+    ledger.close()
+
+    assert _broken(before, after) == ([told] if told else [])
+
+
+def _upgraded(ledger: Ledger, revision: str) -> dict[str, _Table]:
+    with ledger.write() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        return _schema(connection)
+
+
+def _schema(connection: Connection) -> dict[str, _Table]:
+    found = inspect(connection)
+    return {name: _table(found, name) for name in found.get_table_names()}
+
+
+def _table(found: Any, name: str) -> _Table:
+    columns = found.get_columns(name)
+    indexes = [tuple(each["column_names"]) for each in found.get_indexes(name) if each["unique"]]
+    constraints = [tuple(each["column_names"]) for each in found.get_unique_constraints(name)]
+    primary = found.get_pk_constraint(name)["constrained_columns"]
+    foreign = [f"foreign key {each['constrained_columns']}" for each in found.get_foreign_keys(name)]
+    return _Table(
+        types={each["name"]: str(each["type"]) for each in columns},
+        may_be_null={each["name"] for each in columns if each["nullable"]},
+        asked_for={each["name"] for each in columns if not each["nullable"] and each["default"] is None},
+        keys={*indexes, *constraints, tuple(primary)},
+        rules={*foreign, *(each["sqltext"] for each in found.get_check_constraints(name))},
+    )
+
+
+def _broken(before: dict[str, _Table], after: dict[str, _Table]) -> list[str]:
+    """What a release that knows `before` would trip over in `after`."""
+    told = [f"{name} is gone" for name in before if name not in after]
+    for name in before.keys() & after.keys():
+        old, new = before[name], after[name]
+        told += [f"{name}.{column} is gone" for column in old.types if column not in new.types]
+        told += [
+            f"{name}.{column} is {new.types[column]}, was {kind}"
+            for column, kind in old.types.items()
+            if column in new.types and new.types[column] != kind
+        ]
+        told += [
+            f"{name}.{column} may not be null"
+            for column in old.may_be_null - new.may_be_null
+            if column in new.types
+        ]
+        told += [f"{name}.{column} is asked for" for column in new.asked_for - old.asked_for]
+        told += [f"{name}: {key} must be unique" for key in new.keys - old.keys]
+        told += [f"{name}: {rule}" for rule in new.rules - old.rules]
+    return told
