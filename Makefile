@@ -11,6 +11,9 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 BIN := .venv/bin
 BUILT := .venv/.built
 PYTEST := $(BIN)/python -m pytest -q
+# Several processes, each with whole files: tests of one file share a fleet, or a server. JOBS=0 for one after the other.
+JOBS ?= auto
+SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 ##@ Run
 
@@ -30,15 +33,17 @@ check: $(BUILT) ## Format, lint, types, imports, generated documents, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pip --disable-pip-version-check check
 	@$(BIN)/python -m config.reference --check
-	@$(PYTEST) tests/unit
+	@$(PYTEST) $(SPREAD) tests/unit
 
 # After `check` in one call of make the unit tests have run.
 test: $(BUILT) ## All tests that need no server beyond the embedded ones
-	@$(PYTEST) -m "not services" $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/unit)
+	@$(PYTEST) $(SPREAD) -m "not services and not alone" $(if $(filter check,$(MAKECMDGOALS)),--ignore=tests/unit)
+	@$(PYTEST) -m "alone and not services"
 
 integration: $(BUILT) ## The tests that need Redis, PostgreSQL and RabbitMQ; with CI=true a missing one is a failure
-	@$(PYTEST) -m services
+	@$(PYTEST) $(SPREAD) -m services
 
 ##@ Maintain
 
@@ -56,6 +61,14 @@ lock: ## Pin the newest versions that pyproject.toml allows
 	@var/lock/bin/python -m pip freeze --exclude-editable | sed -n '/^[A-Za-z0-9._-]*==/p' > requirements.lock
 	@rm -rf var/lock
 	@echo "requirements.lock: $$(wc -l < requirements.lock) packages"
+
+# In an environment of its own: what audits is none of what is audited.
+audit: ## Ask the public advisory database about every pinned package; needs the network
+	@$(call require-python)
+	@rm -rf var/audit && $(PYTHON) -m venv var/audit
+	@var/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
+	@var/audit/bin/pip-audit --disable-pip --no-deps --requirement requirements.lock
+	@rm -rf var/audit
 
 clean: ## Remove the environment, caches and all embedded state
 	@rm -rf .venv var *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -79,4 +92,4 @@ help: ## This list
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: demo up bench check test integration format docs lock clean venv help
+.PHONY: demo up bench check test integration format docs lock audit clean venv help
