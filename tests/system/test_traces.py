@@ -262,7 +262,8 @@ def test_flower_shows_retries_exceptions_and_times_to_those_with_the_password(wa
 def test_what_flower_has_seen_outlives_a_kill_even_a_second_one_at_its_start(watched: _Watched) -> None:
     uuid = f"triggered.approve:{watched.notify()}"
     watched.row(uuid, ["SUCCESS"])
-    until(lambda: uuid.encode() in watched.saved(), "Flower saves", timeout_s=_SOON_S)
+    later = watched.notify().encode()  # once this one is written down, the other one's end is, too
+    until(lambda: later in watched.saved(), "Flower saves", timeout_s=_SOON_S)
 
     for _ in range(2):
         watched.fleet.kill("flower")
