@@ -168,10 +168,11 @@ def start_broker(processes: Processes) -> str:
     return url
 
 
-def start_sandbox(processes: Processes) -> SandboxControl:
-    """The vendor and load generator."""
+def start_sandbox(processes: Processes, *, stands_back: bool = False) -> SandboxControl:
+    """The vendor and load generator; one that stands back works on what the others leave: it is not of this machine."""
     port = free_port()
-    processes.start("sandbox", clearance("sandbox", "--port", str(port), "--secret", SECRET))
+    command = clearance("sandbox", "--port", str(port), "--secret", SECRET)
+    processes.start("sandbox", command, stands_back=stands_back)
     control = SandboxControl(f"http://127.0.0.1:{port}")
     processes.wait_until(control.is_up, "the sandbox is ready")
     return control

@@ -2,12 +2,13 @@
 
 In: an obligation whose subject is a group and its generation. Out: chunks in the ledger, each owed a review from the
 moment it is stored, so that reviews run while the rest is still being read. Of a stream that is slow or breaks off a
-chunk is what has come: the rest may come too late. A fetch that breaks off for good (`customer_rows`) is repeated from
-the start and skips who is stored already: no customer is stored twice. Memory holds one chunk, and a number for each
-customer seen.
+chunk is what has come: the rest may come too late. While there is plenty of time a fetch leaves half of it to others:
+who wants an answer within seconds may share its machine. A fetch that breaks off for good (`customer_rows`) is repeated
+from the start and skips who is stored already: no customer is stored twice. Memory holds one chunk, and a number for
+each customer seen.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,6 +36,9 @@ log = structlog.get_logger()
 
 # Of rows that cannot be read so many are logged one by one; all are counted.
 _LOGGED_ROWS = 10
+# A fetch rests for as long as it has computed, times this, in the first part of the time that its group has.
+_REST = 1.0
+_REST_IN = 1 / 10
 # Customers wait so long for others to make their chunk full, as soon as the next one comes.
 _GATHER = timedelta(seconds=1)
 
@@ -78,7 +82,11 @@ class FetchAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchServices(Services):
-    """What this task needs besides: the vendor, which attributes the rules want, and when to submit how many."""
+    """What this task needs besides: the vendor, which attributes the rules want, and when to submit how many.
+
+    Attributes:
+        computed_s: Seconds of a processor that this thread has had.
+    """
 
     ledger: Ledger
     vendor: FetchesCustomers
@@ -87,6 +95,7 @@ class FetchServices(Services):
     plan: Plans
     chunk_customers: int
     hedge_after: timedelta
+    computed_s: Callable[[], float]
 
 
 class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
@@ -148,6 +157,7 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         held.stored, number = known.customers, known.last_number
         fresh = self._fresh(held, known.seen, self._rows(group))
         before: Future[Added] | None = None
+        rested = self._resting(group)
         for portion in _portions(fresh, services.chunk_customers, services.clock):
             number += 1
             # One chunk is committed while the next one is read.
@@ -155,7 +165,23 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
                 return False
             before = self._store(group, number, portion)
             held.stored += len(portion)
+            rested()
         return before is None or _is_wanted(before)
+
+    def _resting(self, group: Group) -> Callable[[], None]:
+        """What to call after each portion, and it rests if the group's time allows."""
+        services = self.services
+        now, before_s = services.clock(), services.computed_s()
+        until = now + (group.hard_stop_at - now) * _REST_IN
+
+        def rest() -> None:
+            nonlocal before_s
+            computed_s = services.computed_s() - before_s
+            if computed_s and services.clock() < until:
+                services.pause(computed_s * _REST)
+            before_s += computed_s
+
+        return rest
 
     def _look_again(self, held: FetchAttempt) -> None:
         group = held.held.group

@@ -107,6 +107,7 @@ class SubmitLane:
             plan=Planning(here, shared["services"]["ledger"]),
             chunk_customers=here.review_chunk_customers,
             hedge_after=timedelta(0),  # the guardian hands reviews over at its next look
+            computed_s=time.thread_time,
         )
 
     def submitting(self) -> SubmitServices:

@@ -89,7 +89,7 @@ def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Dec
 
 
 def decisions_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Decision]:
-    """What was decided about each of `subjects` that has one customer."""
+    """What was decided about each of `subjects`, notifications of one customer each."""
     if not subjects:
         return {}
     rows = connection.execute(_SELECT_ABOUT, {"subjects": list(subjects)})
@@ -204,7 +204,9 @@ _SELECT_UNCONFIRMED = (
     )
     .distinct()
 )
-_SELECT_ABOUT = select(decisions).where(decisions.c.subject.in_(bindparam("subjects", expanding=True)))
+_SELECT_ABOUT = select(decisions).where(
+    decisions.c.subject.in_(bindparam("subjects", expanding=True)), decisions.c.chunk.is_(None)
+)
 _SELECT_STANDING = select(decisions).where(
     decisions.c.subject.in_(bindparam("subjects", expanding=True)),
     decisions.c.customer_id.in_(bindparam("customer_ids", expanding=True)),

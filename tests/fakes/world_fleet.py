@@ -105,6 +105,7 @@ class Fleet:
             plan=self.plan,
             chunk_customers=weather.chunk_customers,
             hedge_after=timedelta(0),
+            computed_s=lambda: 0.0,
         )
         submitting = SubmitServices(
             **services,

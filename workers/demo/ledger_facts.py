@@ -54,7 +54,11 @@ def unfinished(connection: Connection) -> int:
 
 def read_facts(connection: Connection) -> LedgerFacts:
     """The whole ledger, summed up."""
-    is_decided = select(decisions.c.subject).where(decisions.c.subject == obligations.c.subject).exists()
+    is_decided = (
+        select(decisions.c.subject)
+        .where(decisions.c.subject == obligations.c.subject, decisions.c.chunk.is_(None))
+        .exists()
+    )
     unknown = (
         select(func.count())
         .select_from(approvals)
@@ -115,7 +119,7 @@ def _decisions(connection: Connection, which: ColumnElement[bool]) -> dict[str, 
 
 def _decided(connection: Connection) -> dict[str, Decided]:
     query = select(notifications.c.vendor_id, decisions.c.approved, decisions.c.reasons).join(
-        decisions, decisions.c.subject == notifications.c.id
+        decisions, (decisions.c.subject == notifications.c.id) & decisions.c.chunk.is_(None)
     )
     return {
         uid: Decided(approved=approved, reasons=tuple(json.loads(reasons)))

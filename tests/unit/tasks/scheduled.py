@@ -119,6 +119,7 @@ class ScheduledWorker:
         self.rules = load_rules(RULES, source="rules.toml")
         self.asks_by_check: dict[str, AsksOutside] = {}
         self.chunk_customers = 2
+        self.computed_s = 0.0
         self.customers_per_call = 4
         self.planned: list[tuple[datetime, int | None]] = []
         self.submit_at_by_plan = SUBMIT_AT
@@ -215,6 +216,7 @@ class ScheduledWorker:
             plan=self._plan,
             chunk_customers=self.chunk_customers,
             hedge_after=SECOND,
+            computed_s=lambda: self.computed_s,
         )
 
     def _reviewing(self) -> ReviewServices:

@@ -486,3 +486,31 @@ def test_credentials_that_are_refused_park_the_fetch(worker: ScheduledWorker) ->
         worker.fetch()
 
     assert worker.obligation("groups.fetch:g1:1").reason == "VendorCredentialsRefused"
+
+
+def test_a_fetch_leaves_as_much_time_to_others_as_it_computes(worker: ScheduledWorker) -> None:
+    hear(worker.ledger)
+
+    def compute(_: Row) -> None:
+        worker.computed_s += 0.125
+
+    worker.vendor.on_row = compute
+
+    worker.fetch()
+
+    assert worker.pauses == pytest.approx([0.25, 0.25, 0.125])
+
+
+def test_it_takes_all_of_the_time_when_a_tenth_of_what_its_group_has_is_over(worker: ScheduledWorker) -> None:
+    hear(worker.ledger)
+    tenth_s = (HARD_STOP - START).total_seconds() / 10
+
+    def compute(_: Row) -> None:
+        worker.computed_s += tenth_s / 4
+        worker.clock.advance(tenth_s / 4)
+
+    worker.vendor.on_row = compute
+
+    worker.fetch()
+
+    assert worker.pauses == pytest.approx([tenth_s / 2])
