@@ -4,11 +4,14 @@ In: a message, which is a hint. With a slot of the fleet (`clearance.limits.slot
 one after the other, whichever message named them, the automation whose turn is longest ago first. Without one nothing
 is claimed, and what the message named comes up again when a slot is free at the latest. Waiting, for a slot, for a
 vendor that wants quiet, for a lane that is paused, is no attempt and keeps no thread. Out: each batch ended
-(`posting_batches`), in one transaction with what follows from it.
+(`posting_batches`), in one transaction with what follows from it. Between two requests one small commit is made, which
+begins the next batch; what became of the one before is written while the next request runs.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -19,7 +22,6 @@ from clearance.errors import LedgerUnavailable
 from clearance.ledger import due, mail_batches, mail_posting
 from clearance.ledger.mail_ends import BatchEnd, settle_many
 from clearance.ledger.mail_posting import BeginRequest, begin_many
-from clearance.ledger.mail_succession import Succeeded, Succession, succeed_many
 from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.limits.slots import NoSlot, Slot, SlotsUnavailable
 from clearance.obligations import Claimed, Lane, ObligationId, Outcome
@@ -35,6 +37,20 @@ _LOOK_AGAIN_S = 5.0
 # Two who look at once may see the same batch; one gets it, and the other looks again.
 _COLLISION_PAUSE_S = 0.005
 _MOST_COLLISIONS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    """A batch whose request is over, while that is being written; until it is, its obligation is held."""
+
+    held: PostAttempt
+    outcome: Outcome
+    written: "Future[bool]"
+    lease: ExitStack
+
+    def is_written(self) -> bool:
+        """Waits for it."""
+        return self.written.exception() is None
 
 
 class PostBatch(ObligationTask[PostAttempt, PostingServices]):
@@ -137,22 +153,43 @@ class PostBatch(ObligationTask[PostAttempt, PostingServices]):
     def _work_through(self, slot: Slot, turn_ends_at: datetime) -> int:
         """Post batch by batch; how many ended. The slot is given back, unless it is spent."""
         services, ended = self.services, 0
+        ending: _Ending | None = None
         trouble: list[tuple[Claimed, Exception]] = []
         try:
             with services.keep(slot):
                 held = self._next(slot, turn_ends_at)
                 while held is not None:
-                    told, following = self._attempt(held, turn_ends_at)
-                    if isinstance(told, Exception):
-                        trouble.append((held.claimed, told))
+                    before, ending = ending, None
+                    lease = ExitStack()
+                    lease.enter_context(services.leases.holding(held.claimed))
+                    outcome = self._worked(held)
+                    # Ends come first: where one could not be written, and where others may take this batch for abandoned.
+                    is_well = before is None or before.is_written()
+                    is_ours = services.clock() < held.claimed.lease_until
+                    following = self._following(slot, turn_ends_at) if is_well and is_ours else None
+                    ending = self._ending(held, outcome, lease)
                     ended += 1
-                    held = following or self._next(slot, turn_ends_at)
+                    if before is not None:
+                        trouble += self._ended(before)
+                    held = following
         finally:
             if not slot.is_spent:
                 services.slots.release(slot)
+            if ending is not None:
+                trouble += self._ended(ending)
         for claimed, each in trouble:
             flower.show(self, claimed, each)  # without the slot: a broker that hangs would hold it
         return ended
+
+    def _following(self, slot: Slot, turn_ends_at: datetime) -> PostAttempt | None:
+        """As `_next`; whatever is wrong with the next batch must not cost the one before its end."""
+        try:
+            return self._next(slot, turn_ends_at)
+        except LedgerUnavailable as error:
+            log.warning("mail.ledger_away", error=str(error))
+        except Exception:
+            log.exception("mail.next_failed_on_a_bug")
+        return None
 
     def _next(self, slot: Slot, turn_ends_at: datetime) -> PostAttempt | None:
         """The batch whose turn it is, begun; None when there is none, or this turn is over."""
@@ -180,40 +217,21 @@ class PostBatch(ObligationTask[PostAttempt, PostingServices]):
         )
         return BeginRequest(claim=claim, fence=slot.fence)
 
-    def _attempt(
-        self, held: PostAttempt, turn_ends_at: datetime
-    ) -> tuple[str | Exception, PostAttempt | None]:
-        """Post a batch; with its end the next one is begun, if there is one and the slot may be used for it."""
-        with self.services.leases.holding(held.claimed):
-            outcome = self._worked(held)
-            began_s = self.services.time()
-            succeeded = self._succeeded(held, outcome, turn_ends_at)
-            # If need be by itself, however long that takes.
-            (is_ours,) = [succeeded.is_ours] if succeeded else self._finished([held], [outcome])
+    def _ending(self, held: PostAttempt, outcome: Outcome, lease: ExitStack) -> _Ending:
+        end = self._end_of(held, self._finish_of(held, outcome))
+        written = self.services.commits.submit(settle_many, end)
+        return _Ending(held=held, outcome=outcome, written=written, lease=lease)
+
+    def _ended(self, ending: _Ending) -> list[tuple[Claimed, Exception]]:
+        """See to it that the end is written, if need be however long that takes, and tell of it; what Flower shows."""
+        held, outcome = ending.held, ending.outcome
+        with ending.lease:
+            try:
+                is_ours = ending.written.result()
+            except LedgerUnavailable:
+                (is_ours,) = self._finished([held], [outcome])
         told = self._told(held.claimed, outcome, is_ours=is_ours)
-        if succeeded is None or succeeded.following is None:
-            return told, None
-        return told, PostAttempt(batch=succeeded.following, slot=held.slot, began_s=began_s)
-
-    def _succeeded(self, held: PostAttempt, outcome: Outcome, turn_ends_at: datetime) -> Succeeded | None:
-        """The end of this batch and the beginning of the next, written as one; None when they could not be.
-
-        Whatever is wrong with the next one must not cost this one its end: letters that Optilyz took would be held.
-        """
-        try:
-            found = self._due() if self._may_go_on(held.slot, turn_ends_at) else []
-            if not found:
-                return None
-            succession = Succession(
-                ended=self._end_of(held, self._finish_of(held, outcome)),
-                following=self._begin_request(found[0], held.slot),
-            )
-            return self.services.commits.submit(succeed_many, succession).result()
-        except LedgerUnavailable as error:
-            log.warning("mail.ledger_away", error=str(error))
-        except Exception:
-            log.exception("mail.succession_failed_on_a_bug")
-        return None
+        return [(held.claimed, told)] if isinstance(told, Exception) else []
 
     def _end_of(self, held: PostAttempt, finish: Finish) -> BatchEnd:
         return BatchEnd(

@@ -147,6 +147,18 @@ class MailWorker:
 
         self.commits.submit = broken  # type: ignore[method-assign]  # what happens between two steps
 
+    def lose_step(self, step: str) -> None:
+        """The ledger does not answer this operation, once."""
+        real = self.commits.submit
+
+        def lost_once(operation: Any, item: Any) -> Any:
+            if operation.__name__ == step:
+                self.commits.away = 1
+                self.commits.submit = real  # type: ignore[method-assign]  # for one call only
+            return real(operation, item)
+
+        self.commits.submit = lost_once  # type: ignore[method-assign]  # what happens between two steps
+
     def states(self) -> str:
         """Of all letters, in their order."""
         return " ".join(state for _, state in sorted(states(self.ledger).items()))

@@ -47,15 +47,15 @@ def test_a_slot_that_was_lost_after_the_ledger_was_told_sends_nothing(worker: Ma
     assert worker.posted() == [["a", "b", "c"]]
 
 
-def test_the_next_batch_is_begun_in_the_transaction_that_ends_the_one_before(worker: MailWorker) -> None:
-    take_letters(worker.ledger, *"abcdef")
+def test_the_next_batch_is_begun_first_and_the_end_before_it_is_written_meanwhile(worker: MailWorker) -> None:
+    take_letters(worker.ledger, *"abcdefghi")
 
     worker.run()
 
-    assert sorted(worker.posted()) == [["a", "b", "c"], ["d", "e", "f"]]
+    assert sorted(worker.posted()) == [["a", "b", "c"], ["d", "e", "f"], ["g", "h", "i"]]
     assert [operation for operation, _ in worker.commits.submitted] == [
         "begin_many",
-        "succeed_many",
+        *["begin_many", "settle_many"] * 2,
         "settle_many",
     ]
 
@@ -64,12 +64,44 @@ def test_a_next_batch_that_cannot_be_begun_for_a_bug_does_not_cost_the_one_befor
     worker: MailWorker, log_events: list[EventDict]
 ) -> None:
     take_letters(worker.ledger, *"abcdef")
-    worker.break_step("succeed_many")
+    worker.vendor.meanwhile = lambda: worker.break_step("begin_many")
+
+    with pytest.raises(AssertionError, match="a bug"):  # of the next turn
+        worker.run()
+
+    assert sorted(worker.states().split()) == ["posted"] * 3 + ["queued"] * 3
+    assert "mail.next_failed_on_a_bug" in {each["event"] for each in log_events}
+
+
+def test_nothing_is_begun_after_an_end_that_could_not_be_written(worker: MailWorker) -> None:
+    take_letters(worker.ledger, *"abcdefghi")
+    worker.break_step("settle_many")
+
+    with pytest.raises(AssertionError, match="a bug"):
+        worker.run()
+
+    assert len(worker.posted()) == 2
+    assert sorted(each.state for each in batches(worker.ledger)) == ["posting", "posting", "ready"]
+    assert worker.slots.held == 0
+
+
+def test_an_end_that_could_not_be_written_is_written_when_the_ledger_is_back_before_another_is_begun(
+    worker: MailWorker,
+) -> None:
+    take_letters(worker.ledger, *"abcdefghi")
+    worker.lose_step("settle_many")
 
     worker.run()
 
-    assert worker.states() == "posted posted posted posted posted posted"
-    assert "mail.succession_failed_on_a_bug" in {each["event"] for each in log_events}
+    assert sorted(worker.states().split()) == ["posted"] * 9
+    assert [operation for operation, _ in worker.commits.submitted][:6] == [
+        "begin_many",
+        "begin_many",
+        "settle_many",
+        "settle_many",
+        "settle_many",
+        "begin_many",
+    ]
 
 
 def test_a_slot_whose_request_was_cut_is_not_given_back_though_the_end_cannot_be_written(
@@ -87,7 +119,7 @@ def test_a_slot_whose_request_was_cut_is_not_given_back_though_the_end_cannot_be
 
 def test_a_slot_that_was_lost_after_the_next_batch_was_begun_sends_nothing_more(worker: MailWorker) -> None:
     take_letters(worker.ledger, *"abcdef")
-    worker.wipe_slots_after("succeed_many")
+    worker.vendor.meanwhile = lambda: worker.wipe_slots_after("begin_many")
 
     worker.run()
 
