@@ -163,7 +163,7 @@ class PostBatch(ObligationTask[PostAttempt, PostingServices]):
                     lease = ExitStack()
                     lease.enter_context(services.leases.holding(held.claimed))
                     outcome = self._worked(held)
-                    # Ends come first: where one could not be written, and where others may take this batch for abandoned.
+                    # Ends come first if one could not be written, or if others may take this batch for abandoned.
                     is_well = before is None or before.is_written()
                     is_ours = services.clock() < held.claimed.lease_until
                     following = self._following(slot, turn_ends_at) if is_well and is_ours else None
