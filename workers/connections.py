@@ -18,9 +18,9 @@ _REDIS = ("redis://", "rediss://", sentinel.SCHEME)
 metrics = PrometheusMetrics()
 
 
-def ledger(settings: Settings) -> Ledger:
+def ledger(settings: Settings, *, is_bulk: bool = False) -> Ledger:
     """The ledger, not yet connected."""
-    return open_ledger(settings.ledger_url, timeout_s=settings.ledger_timeout_s)
+    return open_ledger(settings.ledger_url, timeout_s=settings.ledger_timeout_s, is_bulk=is_bulk)
 
 
 def shared_redis_url(settings: Settings) -> str:

@@ -133,7 +133,7 @@ class SubmitLane:
 
     def _make(self) -> dict[str, Any]:
         here = self._settings
-        the_ledger = ledger(here)
+        the_ledger = ledger(here, is_bulk=True)
         redis = shared_redis(here)
         return {
             "services": _services(here, the_ledger) | {"ledger": the_ledger},
@@ -156,7 +156,7 @@ class SubmitLane:
 
 def review_services(settings: Settings, rules: RulesKeeper) -> ReviewServices:
     """What `clearance.groups.review` works with, in a child of the worker."""
-    return ReviewServices(**_services(settings, ledger(settings)), judge=lambda: rules.judge)
+    return ReviewServices(**_services(settings, ledger(settings, is_bulk=True)), judge=lambda: rules.judge)
 
 
 def _services(settings: Settings, the_ledger: Ledger) -> dict[str, Any]:

@@ -21,10 +21,13 @@ def stand_in_bulk(connection: Connection, items: Sequence[NewDecision]) -> list[
     """Keep the decisions, and give for each the one that stands; for one subject, or a few, and many customers."""
     if not items:
         return []
-    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
-    in_order = sorted(items, key=lambda item: item.key)
-    write = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
-    if write(connection, in_order) < len(items):
+    if connection.dialect.name == "sqlite":
+        written, in_order = _insert_sqlite(connection, items), items
+    else:
+        # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
+        in_order = sorted(items, key=lambda item: item.key)
+        written = _insert_postgresql(connection, in_order)
+    if written < len(items):
         return stand_many(connection, items)
     insert_inputs(connection, in_order)
     return [item.decision for item in items]

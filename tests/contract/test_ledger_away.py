@@ -104,3 +104,22 @@ def test_what_the_database_refuses_is_a_bug_and_stays_one(ledger: Ledger) -> Non
 
     # Whoever logs it does not log what was to be written.
     assert "parameters hidden" in str(caught.value)
+
+
+@pytest.mark.parametrize(("is_bulk", "look_every_s"), [(False, 0.0005), (True, 0.005)])
+def test_who_writes_in_bulk_looks_for_the_write_lock_less_often_than_who_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_bulk: bool, look_every_s: float
+) -> None:
+    _, path = _sqlite(tmp_path)
+    ledger = open_ledger(f"sqlite:///{path}", timeout_s=0.05, is_bulk=is_bulk)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    slept: list[float] = []
+    monkeypatch.setattr("clearance.ledger.engine.sleep", slept.append)
+
+    with pytest.raises(LedgerUnavailable):
+        accept(ledger, notification("a"))
+
+    assert set(slept) == {look_every_s}
+    other.close()
+    ledger.close()
