@@ -45,6 +45,18 @@ def test_it_has_every_package_of_ours() -> None:
         assert f"COPY {package} {package}\n" in _DOCKERFILE.read_text()
 
 
+def test_what_it_installs_before_the_code_is_there_are_packages_and_not_namespaces(tmp_path: Path) -> None:
+    # As a namespace a package would have no `__file__`, and nothing in its `__init__.py` would run.
+    (made,) = re.findall(
+        r"^RUN (mkdir .+?)\\\n +&& \.venv/bin/pip ", _DOCKERFILE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    subprocess.run(["sh", "-ec", made], cwd=tmp_path, check=True)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert {str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.py")} == {
+        f"{package}/__init__.py" for package in packages
+    }
+
+
 def test_everything_that_it_installs_is_pinned_and_nothing_of_it_is_for_development_only() -> None:
     lines = (ROOT / "requirements.lock").read_text().split()
     pinned = {canonicalize_name(line.split("==")[0]) for line in lines}
