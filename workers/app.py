@@ -65,6 +65,7 @@ def _end_parent(**_: Any) -> None:
 
 @signals.celeryd_init.connect(weak=False)
 def _warm_up(**_: Any) -> None:
+    _log()  # Celery asks for it later than the rules are loaded
     if _IS_THREADED:
         wiring.warm_up(app)  # the first notification should not wait for what every one needs
 

@@ -188,6 +188,13 @@ def test_one_id_follows_a_notification_to_its_approval(watched: _Watched) -> Non
     assert watched.wait_for("worker1", "approval.taken", trace_id=trace_id, obligation=obligation)
 
 
+def test_each_line_of_a_worker_is_json_from_the_first_on(watched: _Watched) -> None:
+    watched.wait_for("worker1", "rules.loaded")
+
+    lines = watched.fleet["worker1"].all_output().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == []
+
+
 def test_it_is_the_id_of_the_opentelemetry_trace_in_both_processes(watched: _Watched) -> None:
     trace_id = watched.notify()
     sent = bytes.fromhex(trace_id)
