@@ -265,7 +265,9 @@ def test_four_processes_never_make_more_calls_in_any_window_than_allowed(
     told = [json.loads(worker.communicate()[0]) for worker in workers]
     every_us, ordinary_us = (sorted(set().union(*(each[name] for each in told))) for name in SEEN)
 
-    assert len(every_us) == sum(each["taken"] for each in told)
+    # A process that is held up for a whole window after its last call sees it no more, and nor does another.
+    unseen = sum(each["taken"] for each in told) - len(every_us)
+    assert 0 <= unseen <= len(workers)
     assert _shortest_for(calls, every_us) >= window_s * 1e6
     assert _shortest_for(calls - reserved, ordinary_us) >= window_s * 1e6
     # And the limit is used: four windows, of which a busy machine may lose one.
