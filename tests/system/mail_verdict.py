@@ -25,6 +25,8 @@ from tests.system.processes import NotInTimeError
 _PAGE = 10_000
 _SHOWN_PROBLEMS = 12
 _LOST = "WORKER_LOST"
+# With each slot one whose end was not written yet, and the next, which was about to leave.
+_MOST_LOST_BY_A_KILL = 2 * MOST_IN_FLIGHT
 _DOUBT = ("MAY_HAVE_ARRIVED", "AMBIGUOUS_REPLY")
 # What a process writes down it has read off its clock before.
 _CLOCK_S = 0.05
@@ -238,7 +240,9 @@ def _of_held(found: _Found, here: MailFleet) -> Iterable[str]:
         told = f"batch {batch.batch_id} is held as {batch.reason}"
         began_s, ended_s = _s(batch.sent_at) - _CLOCK_S, _s(batch.answered_at) + _CLOCK_S
         if batch.reason == _LOST:
-            kills = [at for at in here.kills if began_s <= at <= ended_s and blamed[at] < MOST_IN_FLIGHT]
+            kills = [
+                at for at in here.kills if began_s <= at <= ended_s and blamed[at] < _MOST_LOST_BY_A_KILL
+            ]
             if kills:
                 # The first that it can have been leaves the later ones to those that were begun later.
                 blamed[min(kills)] += 1
