@@ -168,11 +168,10 @@ def start_broker(processes: Processes) -> str:
     return url
 
 
-def start_sandbox(processes: Processes, *, stands_back: bool = False) -> SandboxControl:
-    """The vendor and load generator; one that stands back works on what the others leave: it is not of this machine."""
+def start_sandbox(processes: Processes) -> SandboxControl:
+    """The vendor and load generator."""
     port = free_port()
-    command = clearance("sandbox", "--port", str(port), "--secret", SECRET)
-    processes.start("sandbox", command, stands_back=stands_back)
+    processes.start("sandbox", clearance("sandbox", "--port", str(port), "--secret", SECRET))
     control = SandboxControl(f"http://127.0.0.1:{port}")
     processes.wait_until(control.is_up, "the sandbox is ready")
     return control

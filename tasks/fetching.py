@@ -157,7 +157,7 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
         held.stored, number = known.customers, known.last_number
         fresh = self._fresh(held, known.seen, self._rows(group))
         before: Future[Added] | None = None
-        rested = self._resting(group)
+        rest = self._resting(group)
         for portion in _portions(fresh, services.chunk_customers, services.clock):
             number += 1
             # One chunk is committed while the next one is read.
@@ -165,11 +165,11 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
                 return False
             before = self._store(group, number, portion)
             held.stored += len(portion)
-            rested()
+            rest()
         return before is None or _is_wanted(before)
 
     def _resting(self, group: Group) -> Callable[[], None]:
-        """What to call after each portion, and it rests if the group's time allows."""
+        """What to call after each portion: it rests, if the group's time allows."""
         services = self.services
         now, before_s = services.clock(), services.computed_s()
         until = now + (group.hard_stop_at - now) * _REST_IN

@@ -22,8 +22,8 @@ _WRITES = "clearance_writes"
 # PostgreSQL's undefined_table and undefined_column: the schema is not this release's yet.
 _NOT_MIGRATED = frozenset({"42P01", "42703"})
 _LOCK_LOOK_EVERY_S, _LOOK_OF_BULK_EVERY_S = 0.0005, 0.005
-# A thousand decisions touch some two thousand pages. SQLite's defaults hold 500 of them and write the log back after
-# every 1000: with 350,000 decisions in the ledger a chunk then held the write lock for 17 ms instead of 9.
+# A thousand decisions touch a thousand pages and more. SQLite's defaults hold 500 of them and write the log back after
+# every 1000: measured when they touched two thousand, a chunk then held the write lock for 17 ms instead of 9.
 _CACHE_KIB, _PAGES_BETWEEN_CHECKPOINTS = 16_000, 4000
 
 
@@ -73,7 +73,7 @@ def open_ledger(url: str, *, timeout_s: float, pool_size: int = 4, is_bulk: bool
         url: `sqlite:///path` or `postgresql://…`.
         timeout_s: How long to wait for a connection, a lock or a statement before `LedgerUnavailable`.
         pool_size: Connections kept; more callers wait up to `timeout_s`.
-        is_bulk: Writes much at once, and nobody waits for it: who wants SQLite's write lock as well gets it first.
+        is_bulk: Writes much at once and has time: who else wants SQLite's write lock mostly gets it first.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":

@@ -59,6 +59,35 @@ def test_every_release_runs_on_the_schema_of_the_next(ledger: Ledger) -> None:
         assert _broken(before, after) == [], f"revision {revision}"
 
 
+def test_decisions_outlive_the_change_of_their_key_and_the_first_one_stands_as_before(ledger: Ledger) -> None:
+    _upgraded(ledger, "0005")
+    insert = text(
+        "INSERT INTO decisions (subject, customer_id, approved, reasons, rules_version, inputs_digest, decided_at,"
+        " chunk, policy) VALUES (:subject, :customer, :approved, '[]', 'v1', 'digest',"
+        " '2026-11-22 00:00:00', :chunk, :policy) ON CONFLICT DO NOTHING"
+    )
+    rows = [
+        {"subject": subject, "customer": customer, "approved": True, "policy": policy, "chunk": chunk}
+        for subject, policy, chunk in (("n1", None, None), ("g1:1", "bonus", 7))
+        for customer in ("C2", "C1")
+    ]
+    with ledger.write() as connection:
+        connection.execute(insert, rows)
+
+    _upgraded(ledger, "0006")
+
+    with ledger.write() as connection:
+        connection.execute(insert, [row | {"approved": False} for row in rows])
+        found = connection.execute(text("SELECT * FROM decisions ORDER BY subject, customer_id")).all()
+    assert [(each.subject, each.customer_id, each.policy, each.chunk) for each in found] == [
+        ("g1:1", "C1", "bonus", 7),
+        ("g1:1", "C2", "bonus", 7),
+        ("n1", "C1", None, None),
+        ("n1", "C2", None, None),
+    ]
+    assert all(each.approved for each in found)
+
+
 def test_a_release_leaves_the_schema_of_a_newer_one_alone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
