@@ -3,7 +3,7 @@
 In: the id that Optimove uses, or one of Bloomreach's, as `kind:id` or without its kind. What is still owed (an
 unanswered notification, an open group, a letter that is not posted yet, an event that Bloomreach is still to hear)
 needs its data. Ids are compared as written. Letters are looked through from the first to the last, a page a
-transaction: nothing but this asks for them by customer.
+transaction: nothing but this asks for them by customer. Every chunk of every group is looked into.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,12 @@ import orjson
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
 
 from clearance.bloomreach.commands import CommandState
-from clearance.ledger import address_suppressions
+from clearance.ledger import address_suppressions, decisions_in_groups
 from clearance.ledger.chunk_bodies import load_customer_ids
+from clearance.ledger.decisions import DecisionKey
 from clearance.ledger.engine import Ledger
 from clearance.ledger.group_facts import GroupState
+from clearance.ledger.group_obligations import numbers_of
 from clearance.ledger.mail_tables import address_suppressions as addresses
 from clearance.ledger.mail_tables import mail_recipients, operator_actions, track_commands
 from clearance.ledger.portions import portions
@@ -43,7 +45,7 @@ class Traces:
     """Keys of rows. `owed`: what needs its data still, as `what id`. `suppressions` are lists, `addresses` pairs."""
 
     notifications: tuple[str, ...]
-    decisions: tuple[str, ...]
+    decisions: tuple[DecisionKey, ...]
     letters: tuple[str, ...]
     commands: tuple[str, ...]
     actions: tuple[str, ...]
@@ -65,18 +67,20 @@ def find(ledger: Ledger, customer: str, *, kinds: Sequence[str]) -> Traces:
     asked = {"customer": customer}
     with ledger.read() as connection:
         notified = _column(connection, _NOTIFICATIONS, asked)
-        decided = _column(connection, _DECISIONS, asked)
+        alone = _column(connection, _DECIDED_ALONE, asked)
+        grouped = [(row.subject, row.chunk) for row in decisions_in_groups.about(connection, customer)]
         unanswered = _unfinished(connection, notified)
         open_groups = set(_column(connection, _OPEN_GROUPS, {}))
         actions = _column(connection, _ACTIONS, {"ids": sorted(key[:_LONGEST_SUBJECT] for key in keys)})
         lists = _column(connection, _SUPPRESSIONS, asked)
         pairs = connection.execute(_ADDRESSES, {"ids": sorted(keys)}).all()
     in_groups = {group for group in open_groups if _is_in(ledger, customer, group)}
-    in_groups.update(open_groups.intersection(map(_group, decided)))
+    in_groups.update(open_groups.intersection(_group(subject) for subject, _ in grouped))
     return Traces(
         notifications=tuple(each for each in notified if each not in unanswered),
-        decisions=tuple(
-            each for each in decided if each not in unanswered and _group(each) not in open_groups
+        decisions=(
+            *((each, 0, customer) for each in alone if each not in unanswered),
+            *((each, chunk, customer) for each, chunk in grouped if _group(each) not in open_groups),
         ),
         letters=tuple(row.id for row in letters if row.id not in waiting),
         commands=tuple(row.id for row in commands if row.id not in untold),
@@ -133,9 +137,7 @@ def _ids_told(data: str | None) -> Mapping[str, str]:
 
 
 def _group(subject: str) -> str:
-    """The group of a decision's subject; that of a notification is in no group."""
-    group_id, colon, _ = subject.partition(":")
-    return group_id if colon else ""
+    return numbers_of(subject)[0]
 
 
 def _is_in(ledger: Ledger, customer: str, group_id: str) -> bool:
@@ -178,7 +180,9 @@ _COMMANDS = (
     .limit(bindparam("limit"))
 )
 _NOTIFICATIONS = select(notifications.c.id).where(notifications.c.customer_id == bindparam("customer"))
-_DECISIONS = select(decisions.c.subject).where(decisions.c.customer_id == bindparam("customer"))
+_DECIDED_ALONE = select(decisions.c.subject).where(
+    decisions.c.customer_id == bindparam("customer"), decisions.c.chunk.is_(None)
+)
 _UNFINISHED = select(obligations.c.subject).where(obligations.c.subject.in_(_ONE_OF), UNFINISHED)
 _OPEN_GROUPS = select(groups.c.id).where(groups.c.state == GroupState.OPEN.value)
 _CHUNKS = (

@@ -1,7 +1,8 @@
 """What was decided and what was sent: one decision a subject and customer, one row an approval call."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +15,9 @@ from clearance.ledger.insert_new import insert_new
 from clearance.ledger.portions import portions
 from clearance.ledger.tables import approvals, decision_inputs, decisions
 
-_Key = tuple[str, str]
+DecisionKey = tuple[str, int, str]
+"""What there is one decision for: subject, chunk (0: no group's) and customer."""
+
 # Every subject of a statement is looked up with every customer of it: few subjects, however many customers.
 _SUBJECTS_AT_ONCE = 10
 
@@ -46,9 +49,9 @@ class NewDecision:
     chunk: int | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> DecisionKey:
         """What there is one decision for."""
-        return self.subject, self.customer_id
+        return self.subject, self.chunk or 0, self.customer_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> No
     if _insert(connection, items):
         return
     _keep_inputs(
-        connection, items, _standing(connection, [item for item in items if item.inputs is not None])
+        connection, items, standing(connection, [item.key for item in items if item.inputs is not None])
     )
 
 
@@ -83,9 +86,9 @@ def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Dec
     """
     if _insert(connection, items):
         return [item.decision for item in items]
-    standing = _standing(connection, items)
-    _keep_inputs(connection, items, standing)
-    return [decision_of(standing[item.key]) for item in items]
+    found = standing(connection, [item.key for item in items])
+    _keep_inputs(connection, items, found)
+    return [decision_of(found[item.key]) for item in items]
 
 
 def decisions_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Decision]:
@@ -94,6 +97,22 @@ def decisions_about(connection: Connection, subjects: Sequence[str]) -> dict[str
         return {}
     rows = connection.execute(_SELECT_ABOUT, {"subjects": list(subjects)})
     return {row.subject: decision_of(row) for row in rows}
+
+
+def standing(connection: Connection, keys: Iterable[DecisionKey]) -> dict[DecisionKey, Row[Any]]:
+    """The rows of the decisions that stand, by key; absent if there is none."""
+    customers_by_subject: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for subject, chunk, customer_id in keys:
+        customers_by_subject[subject, chunk].append(customer_id)
+    rows: list[Row[Any]] = []
+    alone = {subject: customers for (subject, chunk), customers in customers_by_subject.items() if not chunk}
+    for subjects in portions(alone, _SUBJECTS_AT_ONCE):
+        for ids in portions(customer_id for subject in subjects for customer_id in alone[subject]):
+            rows += connection.execute(_SELECT_ALONE, {"subjects": subjects, "ids": ids})
+    for (subject, chunk), customers in customers_by_subject.items():
+        for ids in portions(customers) if chunk else ():
+            rows += connection.execute(_SELECT_IN_CHUNK, {"subject": subject, "chunk": chunk, "ids": ids})
+    return {(row.subject, row.chunk or 0, row.customer_id): row for row in rows}
 
 
 def decision_of(row: Row[Any]) -> Decision:
@@ -161,22 +180,12 @@ def _insert(connection: Connection, items: Sequence[NewDecision]) -> bool:
     return True
 
 
-def _standing(connection: Connection, items: Sequence[NewDecision]) -> dict[_Key, Row[Any]]:
-    found: dict[_Key, Row[Any]] = {}
-    for subjects in portions((item.subject for item in items), _SUBJECTS_AT_ONCE):
-        about = set(subjects)
-        for customer_ids in portions(item.customer_id for item in items if item.subject in about):
-            rows = connection.execute(_SELECT_STANDING, {"subjects": subjects, "customer_ids": customer_ids})
-            found |= {(row.subject, row.customer_id): row for row in rows}
-    return found
-
-
 def _keep_inputs(
-    connection: Connection, items: Sequence[NewDecision], standing: Mapping[_Key, Row[Any]]
+    connection: Connection, items: Sequence[NewDecision], found: Mapping[DecisionKey, Row[Any]]
 ) -> None:
     """What is kept must be what the decision that stands was made from."""
     with_inputs = sorted((item for item in items if item.inputs is not None), key=lambda item: item.key)
-    same = [item for item in with_inputs if standing[item.key].inputs_digest == item.inputs_digest]
+    same = [item for item in with_inputs if found[item.key].inputs_digest == item.inputs_digest]
     insert_inputs(connection, same)
 
 
@@ -188,6 +197,7 @@ def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
             "customer_id": item.customer_id,
             "inputs": item.inputs,
             "recorded_at": item.decided_at,
+            "chunk": item.chunk,
         }
         for item in items
         if item.inputs is not None
@@ -207,9 +217,15 @@ _SELECT_UNCONFIRMED = (
 _SELECT_ABOUT = select(decisions).where(
     decisions.c.subject.in_(bindparam("subjects", expanding=True)), decisions.c.chunk.is_(None)
 )
-_SELECT_STANDING = select(decisions).where(
+_SELECT_ALONE = select(decisions).where(
     decisions.c.subject.in_(bindparam("subjects", expanding=True)),
-    decisions.c.customer_id.in_(bindparam("customer_ids", expanding=True)),
+    decisions.c.customer_id.in_(bindparam("ids", expanding=True)),
+    decisions.c.chunk.is_(None),
+)
+_SELECT_IN_CHUNK = select(decisions).where(
+    decisions.c.subject == bindparam("subject"),
+    decisions.c.chunk == bindparam("chunk"),
+    decisions.c.customer_id.in_(bindparam("ids", expanding=True)),
 )
 _INSERT_INPUTS = insert_new(decision_inputs)
 _INSERT_DECISION = insert_new(decisions)

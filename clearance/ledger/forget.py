@@ -7,12 +7,13 @@ Each portion is a transaction of its own, safe to repeat, with its rows in the o
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import BindParameter, Executable, bindparam, delete, update
 
 from clearance.ledger import mail_keys, suppressions
 from clearance.ledger.customer_traces import Traces
+from clearance.ledger.decisions import DecisionKey
 from clearance.ledger.engine import Ledger
 from clearance.ledger.mail_tables import (
     address_suppressions,
@@ -34,7 +35,8 @@ def digest(customer: str) -> str:
 def forget(ledger: Ledger, customer: str, traces: Traces, *, with_suppressions: bool) -> None:
     """Forget what was found."""
     _in_portions(ledger, traces.notifications, (_EMPTY_NOTIFICATIONS,))
-    _in_portions(ledger, traces.decisions, (_DELETE_INPUTS, _DELETE_DECISIONS), {"customer": customer})
+    for first in range(0, len(traces.decisions), _PORTION):
+        _forget_decisions(ledger, traces.decisions[first : first + _PORTION])
     for portion in portions(traces.letters, _PORTION):
         with ledger.write() as connection:
             mail_keys.free(connection, portion)
@@ -62,16 +64,29 @@ def _in_portions(
                 connection.execute(statement, {"ids": portion, **(asked or {})})
 
 
+def _forget_decisions(ledger: Ledger, keys: Sequence[DecisionKey]) -> None:
+    with ledger.write() as connection:
+        for subject, chunk, customer in keys:
+            asked = {"about": subject, "customer": customer}
+            connection.execute(_DELETE_INPUTS, asked)
+            if chunk:
+                connection.execute(_DELETE_IN_CHUNK, asked | {"in_chunk": chunk})
+            else:
+                connection.execute(_DELETE_ALONE, asked)
+
+
 _ONE_OF: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _EMPTY_NOTIFICATIONS = (
     update(notifications).where(notifications.c.id.in_(_ONE_OF)).values(customer_id=None, body=None)
 )
 _DELETE_INPUTS = delete(decision_inputs).where(
-    decision_inputs.c.subject.in_(_ONE_OF), decision_inputs.c.customer_id == bindparam("customer")
+    decision_inputs.c.subject == bindparam("about"), decision_inputs.c.customer_id == bindparam("customer")
 )
-_DELETE_DECISIONS = delete(decisions).where(
-    decisions.c.subject.in_(_ONE_OF), decisions.c.customer_id == bindparam("customer")
+_OF_CUSTOMER = delete(decisions).where(
+    decisions.c.subject == bindparam("about"), decisions.c.customer_id == bindparam("customer")
 )
+_DELETE_ALONE = _OF_CUSTOMER.where(decisions.c.chunk.is_(None))
+_DELETE_IN_CHUNK = _OF_CUSTOMER.where(decisions.c.chunk == bindparam("in_chunk"))
 _EMPTY_LETTERS = (
     update(mail_recipients)
     .where(mail_recipients.c.id.in_(_ONE_OF))

@@ -6,13 +6,14 @@ In: what `decisions.stand_many` was given to keep. It is personal data: it stays
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, tuple_
 
 from clearance.decisions.decision import Decision
-from clearance.ledger.decisions import decision_of
+from clearance.ledger.decisions import DecisionKey, decision_of, standing
 from clearance.ledger.engine import Ledger
-from clearance.ledger.tables import decision_inputs, decisions
+from clearance.ledger.tables import decision_inputs
 
 _PORTION = 1_000
 
@@ -41,14 +42,16 @@ def kept(
         with ledger.read() as connection:
             asked = {"at": after[0], "subject": after[1], "customer_id": after[2], "until": until}
             rows = connection.execute(_SELECT, asked | {"portion": portion}).all()
+            stands = standing(connection, map(_key, rows))
         for row in rows:
-            yield KeptInputs(
-                subject=row.subject,
-                customer_id=row.customer_id,
-                inputs=row.inputs,
-                recorded_at=row.recorded_at,
-                decision=decision_of(row),
-            )
+            if (decided := stands.get(_key(row))) is not None:
+                yield KeptInputs(
+                    subject=row.subject,
+                    customer_id=row.customer_id,
+                    inputs=row.inputs,
+                    recorded_at=row.recorded_at,
+                    decision=decision_of(decided),
+                )
         if len(rows) < portion:
             return
         after = (rows[-1].recorded_at, rows[-1].subject, rows[-1].customer_id)
@@ -69,23 +72,14 @@ def purge(connection: Connection, before: datetime, *, portion: int = _PORTION) 
     return connection.execute(_PURGE, {"before": before, "portion": portion}).rowcount
 
 
+def _key(row: Row[Any]) -> DecisionKey:
+    return row.subject, row.chunk or 0, row.customer_id
+
+
 _KEY = (decision_inputs.c.subject, decision_inputs.c.customer_id)
 _IS_OLDER = decision_inputs.c.recorded_at < bindparam("before")
 _SELECT = (
-    select(
-        *_KEY,
-        decision_inputs.c.inputs,
-        decision_inputs.c.recorded_at,
-        decisions.c.approved,
-        decisions.c.reasons,
-        decisions.c.rules_version,
-        decisions.c.policy,
-    )
-    .join(
-        decisions,
-        (decisions.c.subject == decision_inputs.c.subject)
-        & (decisions.c.customer_id == decision_inputs.c.customer_id),
-    )
+    select(decision_inputs)
     .where(
         tuple_(decision_inputs.c.recorded_at, *_KEY)
         # Typed: a list's values take no type from what they are compared with.

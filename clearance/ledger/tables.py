@@ -77,6 +77,7 @@ notifications = Table(
 # Literal text: SQLite uses a partial index only for a query that states its condition word for word.
 UNFINISHED = text("state IN ('open', 'running')")
 PARKED = text("state = 'parked'")
+ALONE, IN_CHUNK = text("chunk IS NULL"), text("chunk IS NOT NULL")
 ON_DESK = text("state IN ('parked', 'missed') OR (state = 'open' AND attempts > 0)")
 
 obligations = Table(
@@ -129,14 +130,26 @@ decisions = Table(
     Column("decided_at", UtcDateTime, nullable=False),
     Column("policy", Text),
     Column("chunk", Integer),
-    # The one index that a thousand decisions of a group touch in a thousand places: it finds a customer's, too.
-    PrimaryKeyConstraint("customer_id", "subject"),
-    # Those of single notifications. All of a group's have one subject, and are found by it and their customers.
+    # One about each customer of a notification, found by the customer or by the notification.
     Index(
-        "ix_decisions_subject",
+        "uq_decisions_alone",
+        "customer_id",
         "subject",
-        sqlite_where=text("chunk IS NULL"),
-        postgresql_where=text("chunk IS NULL"),
+        unique=True,
+        sqlite_where=ALONE,
+        postgresql_where=ALONE,
+    ),
+    Index("ix_decisions_subject", "subject", sqlite_where=ALONE, postgresql_where=ALONE),
+    # One about each customer of a chunk. Chunks come one after the other, so that a thousand decisions are written into
+    # a few dozen pages: by customer it would be a thousand, anywhere.
+    Index(
+        "uq_decisions_in_chunk",
+        "subject",
+        "chunk",
+        "customer_id",
+        unique=True,
+        sqlite_where=IN_CHUNK,
+        postgresql_where=IN_CHUNK,
     ),
 )
 
@@ -147,6 +160,7 @@ decision_inputs = Table(
     Column("customer_id", String(256), nullable=False),
     Column("inputs", LargeBinary, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column("chunk", Integer),
     PrimaryKeyConstraint("subject", "customer_id"),
     # With the key: what is read in portions goes on after the last row of the one before.
     Index("ix_decision_inputs_recorded_at", "recorded_at", "subject", "customer_id"),

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
+from clearance.ledger.decisions_in_groups import among
 from clearance.ledger.group_facts import ChunkState
-from clearance.ledger.group_obligations import subject_of
-from clearance.ledger.portions import portions
-from clearance.ledger.tables import chunks, decisions, group_revisions
+from clearance.ledger.tables import chunks, group_revisions
 
 
 def unconfirmed(connection: Connection, group_id: str, revision: int) -> int:
@@ -26,20 +25,14 @@ def unconfirmed_before(
     connection: Connection, group_id: str, before_generation: int, customer_ids: Sequence[str]
 ) -> set[str]:
     """Of these customers those of whom it is not known what the vendor was last told."""
-    found: set[str] = set()
-    for generation in range(1, before_generation):
-        asked = {"subject": subject_of(group_id, generation), "group": group_id, "of_generation": generation}
-        if connection.execute(_SELECT_ANY, asked).first() is None:
-            continue
-        for ids in portions(customer_ids):
-            found.update(connection.execute(_SELECT, asked | {"ids": ids}).scalars())
-    return found
+    return {
+        row.customer_id
+        for generation in range(1, before_generation)
+        for row in among(connection, group_id, generation, customer_ids, _IS_UNSETTLED)
+    }
 
 
 _IS_UNSETTLED = and_(chunks.c.state != ChunkState.SUBMITTED.value, chunks.c.submitted_revision.is_not(None))
-_IS_UNCONFIRMED = and_(
-    chunks.c.group_id == bindparam("group"), chunks.c.generation == bindparam("of_generation"), _IS_UNSETTLED
-)
 _COUNT = (
     select(func.sum(chunks.c.customers))
     .join(
@@ -53,15 +46,5 @@ _COUNT = (
         group_revisions.c.group_id == bindparam("group"),
         group_revisions.c.revision == bindparam("of_revision"),
         _IS_UNSETTLED,
-    )
-)
-_SELECT_ANY = select(chunks.c.number).where(_IS_UNCONFIRMED).limit(1)
-_SELECT = (
-    select(decisions.c.customer_id)
-    .join(chunks, chunks.c.number == decisions.c.chunk)
-    .where(
-        decisions.c.subject == bindparam("subject"),
-        decisions.c.customer_id.in_(bindparam("ids", expanding=True)),
-        _IS_UNCONFIRMED,
     )
 )

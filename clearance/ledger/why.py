@@ -2,8 +2,8 @@
 
 Out: stories, newest first, from the ledger alone. A story is there as soon as the question is acknowledged, also when
 nothing was ever decided: it was missed before, it is parked, or there is still time. Of a group, which is asked about
-thousands at once, it is there as soon as he is decided about, or given up. What it costs grows with what is told, not
-with what the ledger holds.
+thousands at once, it is there as soon as he is decided about, or given up. What it costs grows with what is told, and
+with the chunks of groups that there ever were (`decisions_in_groups`), not with what else the ledger holds.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, or_, select
 
+from clearance.ledger import decisions_in_groups
 from clearance.ledger.decisions import decision_of
 from clearance.ledger.tables import approvals, decisions, notifications, obligations
 from clearance.ledger.why_facts import Asked, Decided, InGroup, Owed, Sent, Story, owed_of, sent_of
@@ -70,7 +71,9 @@ def _decided_alone(
 ) -> tuple[Sequence[Row[Any]], Mapping[str, InGroup]]:
     """Decisions that no notification about him alone led to, and for those of groups, by subject, which."""
     most = last if campaign_id is None else _MOST_LOOKED_THROUGH
-    rows = connection.execute(_DECIDED_ALONE, {"customer_id": customer_id, "last": most}).all()
+    unasked = connection.execute(_DECIDED_UNASKED, {"customer_id": customer_id, "last": most}).all()
+    grouped = decisions_in_groups.about(connection, customer_id, most=most)
+    rows = sorted([*unasked, *grouped], key=lambda row: (row.decided_at, row.subject), reverse=True)[:most]
     in_groups = groups_of(connection, rows)
     if campaign_id is None:
         return rows, in_groups
@@ -122,12 +125,14 @@ _DECIDED = select(decisions).where(
     and_(
         decisions.c.customer_id == bindparam("customer_id"),
         decisions.c.subject.in_(bindparam("subjects", expanding=True)),
+        decisions.c.chunk.is_(None),
     )
 )
-_DECIDED_ALONE = (
+_DECIDED_UNASKED = (
     select(decisions)
     .where(
         decisions.c.customer_id == bindparam("customer_id"),
+        decisions.c.chunk.is_(None),
         ~exists().where(notifications.c.id == decisions.c.subject),
     )
     .order_by(decisions.c.decided_at.desc(), decisions.c.subject.desc())

@@ -249,7 +249,7 @@ def test_a_held_letter_waits_for_a_person_first(ledger: Ledger) -> None:
 
 def test_a_group_that_has_ended_gives_its_customers_up(ledger: Ledger) -> None:
     submitted_group(ledger)
-    assert _found(ledger, "C1").decisions == ("g1:1",)
+    assert _found(ledger, "C1").decisions == (("g1:1", 1, "C1"),)
 
     _forget(ledger, "C1")
 

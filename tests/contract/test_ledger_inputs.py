@@ -21,6 +21,7 @@ def _decision(
     kept: bytes | None = b"{}",
     at: datetime = START,
     rules: str = "v1",
+    chunk: int | None = None,
 ) -> NewDecision:
     return NewDecision(
         subject=subject,
@@ -34,6 +35,7 @@ def _decision(
         inputs_digest=f"digest of {kept!r}",
         decided_at=at,
         inputs=kept,
+        chunk=chunk,
     )
 
 
@@ -54,6 +56,19 @@ def test_what_was_kept_comes_with_the_decision_that_was_made_from_it(ledger: Led
 
     assert (found.subject, found.customer_id, found.inputs) == ("n-a", "C1", b'{"age": null}')
     assert (found.recorded_at, found.decision) == (START, made.decision)
+
+
+def test_a_customer_of_several_groups_has_what_each_decision_was_made_from(ledger: Ledger) -> None:
+    made = [
+        _decision("C1", subject="g1:1", chunk=1, kept=b"first"),
+        _decision("C1", subject="g1:2", chunk=2, kept=b"second", approved=False),
+        _decision("C1", subject="n-a", kept=b"alone"),
+    ]
+    _decide(ledger, *made)
+
+    found = {each.subject: (each.inputs, each.decision) for each in inputs.kept(ledger, START, _FOREVER)}
+
+    assert found == {each.subject: (each.inputs, each.decision) for each in made}
 
 
 def test_it_is_read_oldest_first_and_each_once_however_small_the_portions(ledger: Ledger) -> None:

@@ -59,8 +59,11 @@ def test_every_release_runs_on_the_schema_of_the_next(ledger: Ledger) -> None:
         assert _broken(before, after) == [], f"revision {revision}"
 
 
-def test_decisions_outlive_the_change_of_their_key_and_the_first_one_stands_as_before(ledger: Ledger) -> None:
-    _upgraded(ledger, "0005")
+@pytest.mark.parametrize(("before", "after"), [("0005", "0006"), ("0006", "0007")])
+def test_decisions_outlive_the_change_of_their_key_and_the_first_one_stands_as_before(
+    ledger: Ledger, before: str, after: str
+) -> None:
+    _upgraded(ledger, before)
     insert = text(
         "INSERT INTO decisions (subject, customer_id, approved, reasons, rules_version, inputs_digest, decided_at,"
         " chunk, policy) VALUES (:subject, :customer, :approved, '[]', 'v1', 'digest',"
@@ -74,7 +77,7 @@ def test_decisions_outlive_the_change_of_their_key_and_the_first_one_stands_as_b
     with ledger.write() as connection:
         connection.execute(insert, rows)
 
-    _upgraded(ledger, "0006")
+    _upgraded(ledger, after)
 
     with ledger.write() as connection:
         connection.execute(insert, [row | {"approved": False} for row in rows])
@@ -86,6 +89,33 @@ def test_decisions_outlive_the_change_of_their_key_and_the_first_one_stands_as_b
         ("n1", "C2", None, None),
     ]
     assert all(each.approved for each in found)
+
+
+def test_what_decisions_were_made_from_is_told_its_chunk(ledger: Ledger) -> None:
+    _upgraded(ledger, "0006")
+    with ledger.write() as connection:
+        for subject, chunk in (("g1:1", 7), ("n1", None), ("g1:2", 8)):
+            given = {"subject": subject, "chunk": chunk}
+            connection.execute(
+                text(
+                    "INSERT INTO decisions (subject, customer_id, approved, reasons, rules_version, inputs_digest,"
+                    " decided_at, chunk) VALUES (:subject, 'C1', :yes, '[]', 'v1', 'd', '2026-11-22 00:00:00', :chunk)"
+                ),
+                given | {"yes": True},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO decision_inputs (subject, customer_id, inputs, recorded_at)"
+                    " VALUES (:subject, 'C1', :inputs, '2026-11-22 00:00:00')"
+                ),
+                {"subject": subject, "inputs": b"{}"},
+            )
+
+    _upgraded(ledger, "0007")
+
+    with ledger.read() as connection:
+        found = connection.execute(text("SELECT subject, chunk FROM decision_inputs")).all()
+    assert {(each.subject, each.chunk) for each in found} == {("g1:1", 7), ("n1", None), ("g1:2", 8)}
 
 
 def test_a_release_leaves_the_schema_of_a_newer_one_alone(
@@ -142,7 +172,7 @@ def _table(found: Any, name: str) -> _Table:
         types={each["name"]: str(each["type"]) for each in columns},
         may_be_null={each["name"] for each in columns if each["nullable"]},
         asked_for={each["name"] for each in columns if not each["nullable"] and each["default"] is None},
-        keys={tuple(sorted(each)) for each in (*indexes, *constraints, primary)},
+        keys={tuple(sorted(each)) for each in (*indexes, *constraints, primary) if each},
         rules={*foreign, *(each["sqltext"] for each in found.get_check_constraints(name))},
     )
 
@@ -164,6 +194,11 @@ def _broken(before: dict[str, _Table], after: dict[str, _Table]) -> list[str]:
             if column in new.types
         ]
         told += [f"{name}.{column} is asked for" for column in new.asked_for - old.asked_for]
-        told += [f"{name}: {key} must be unique" for key in new.keys - old.keys]
+        # What was unique by fewer of its columns is nothing new.
+        told += [
+            f"{name}: {key} must be unique"
+            for key in new.keys
+            if not any(set(known) <= set(key) for known in old.keys)
+        ]
         told += [f"{name}: {rule}" for rule in new.rules - old.rules]
     return told
