@@ -3,7 +3,7 @@
 In: sizes, and the URL of a ledger (SQLite in the directory by default). Out: wall time by stage, customers a second,
 the peak memory of each process. The whole fleet runs on this machine, sandbox included: ingest, two guardians, one
 review worker of two processes, one submit worker, a broker. With traffic, triggered notifications come in beside the
-largest group, and how long their answers take is told.
+largest group, after a few seconds of the same alone, and how long their answers take is told.
 
 A group is submitted as soon as it is decided: its ETA is already over when it is announced, so that the stages follow
 each other without waiting, and overlap as they would.
@@ -33,7 +33,7 @@ from clearance.ledger.tables import chunks, group_revisions, groups
 TARGET_S, TARGET_MIB, MILLION = 90.0, 256, 1_000_000
 _TOKEN = "benchmark-token"  # noqa: S105 - let in by this machine what this machine sends
 _WINDOW_S = 600
-_TRAFFIC_PER_S, _TRAFFIC_S = 100.0, 60.0
+_TRAFFIC_PER_S, _TRAFFIC_S, _WARM_UP_S = 100.0, 60.0, 3.0
 _LOOK_EVERY_S = 0.25
 _SETTLED_WITHIN_S = 10.0
 
@@ -86,6 +86,8 @@ class _Fleet:
 
     def measure(self, customers: int, *, traffic: bool) -> Measured:
         """One group from its heads-up to its end."""
+        if traffic:
+            self._warm_up()
         self._call("POST", f"{self._sandbox_url}/sandbox/reset")
         self._measured += 1
         target = f"{self._ingest_url}/webhooks/optimove/send-groups?token={_TOKEN}"
@@ -99,7 +101,7 @@ class _Fleet:
         }
         vendor_id = str(self._call("POST", f"{self._sandbox_url}/sandbox/send-groups", announced)["id"])
         if traffic:
-            self._play()
+            self._play(_TRAFFIC_S)
         peak_mib: dict[str, float] = {}
         until = time.monotonic() + _WINDOW_S
         while (row := self._ended(vendor_id)) is None:
@@ -121,11 +123,16 @@ class _Fleet:
             triggered=self._traffic_settled() if traffic else None,
         )
 
-    def _play(self) -> None:
+    def _warm_up(self) -> None:
+        self._play(_WARM_UP_S)
+        self._traffic_settled()
+        self._call("POST", f"{self._traffic.url}/sandbox/reset")
+
+    def _play(self, for_s: float) -> None:
         self._run = self._traffic.play(
             f"{self._ingest_url}/webhooks/optimove/triggered",
             rate_per_s=_TRAFFIC_PER_S,
-            count=int(_TRAFFIC_PER_S * _TRAFFIC_S),
+            count=int(_TRAFFIC_PER_S * for_s),
         )
 
     def _traffic_settled(self) -> dict[str, Any]:

@@ -36,9 +36,11 @@ log = structlog.get_logger()
 
 # Of rows that cannot be read so many are logged one by one; all are counted.
 _LOGGED_ROWS = 10
-# A fetch rests for as long as it has computed, times this, in the first part of the time that its group has.
-_REST = 1.0
-_REST_IN = 1 / 10
+# In the first part of the time that its group has, a fetch rests for as long as it has computed, and reads no more
+# customers a second than these: a million in a minute.
+_UNHURRIED = 1 / 10
+_UNHURRIED_PER_S = 16_000
+_SHORTEST_REST_S = 0.005
 # Customers wait so long for others to make their chunk full, as soon as the next one comes.
 _GATHER = timedelta(seconds=1)
 
@@ -165,21 +167,23 @@ class FetchGroup(ObligationTask[FetchAttempt, FetchServices]):
                 return False
             before = self._store(group, number, portion)
             held.stored += len(portion)
-            rest()
+            rest(len(portion))
         return before is None or _is_wanted(before)
 
-    def _resting(self, group: Group) -> Callable[[], None]:
-        """What to call after each portion: it rests, if the group's time allows."""
+    def _resting(self, group: Group) -> Callable[[int], None]:
+        """What to call with the size of each portion: it rests, if the group's time allows."""
         services = self.services
-        now, before_s = services.clock(), services.computed_s()
-        until = now + (group.hard_stop_at - now) * _REST_IN
+        began, rested_at_s, customers = services.clock(), services.computed_s(), 0
+        until = began + (group.hard_stop_at - began) * _UNHURRIED
 
-        def rest() -> None:
-            nonlocal before_s
-            computed_s = services.computed_s() - before_s
-            if computed_s and services.clock() < until:
-                services.pause(computed_s * _REST)
-            before_s += computed_s
+        def rest(more: int) -> None:
+            nonlocal rested_at_s, customers
+            now, customers = services.clock(), customers + more
+            ahead_s = customers / _UNHURRIED_PER_S - (now - began).total_seconds()
+            rest_s = max(services.computed_s() - rested_at_s, ahead_s)
+            if rest_s >= _SHORTEST_REST_S and now < until:
+                services.pause(rest_s)
+                rested_at_s = services.computed_s()
 
         return rest
 

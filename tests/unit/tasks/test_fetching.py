@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Retry as CeleryRetry
 
-from clearance.decisions.decision import Campaign
+from clearance.decisions.decision import Campaign, Customer
 from clearance.errors import VendorCredentialsRefused, VendorRefused, VendorThrottled, VendorUnavailable
 from clearance.ledger import chunks as chunk_operations
 from clearance.ledger.chunk_bodies import load_customers
@@ -499,6 +499,29 @@ def test_a_fetch_leaves_as_much_time_to_others_as_it_computes(worker: ScheduledW
     worker.fetch()
 
     assert worker.pauses == pytest.approx([0.25, 0.25, 0.125])
+
+
+def test_it_reads_no_more_than_a_million_in_a_minute_while_its_group_has_time(
+    worker: ScheduledWorker,
+) -> None:
+    hear(worker.ledger)
+    worker.chunk_customers = 100
+    worker.vendor.rows = [Customer(customer_id=f"C{number}", attributes={}) for number in range(850)]
+
+    worker.fetch()
+
+    assert worker.pauses == pytest.approx([100 / 16_000] * 8), "of the last fifty it is not worth while"
+
+
+def test_what_comes_slowly_is_not_held_back(worker: ScheduledWorker) -> None:
+    hear(worker.ledger)
+    worker.chunk_customers = 100
+    worker.vendor.rows = [Customer(customer_id=f"C{number}", attributes={}) for number in range(850)]
+    worker.vendor.on_row = lambda _: worker.clock.advance(0.001)
+
+    worker.fetch()
+
+    assert worker.pauses == []
 
 
 def test_it_takes_all_of_the_time_when_a_tenth_of_what_its_group_has_is_over(worker: ScheduledWorker) -> None:
