@@ -6,7 +6,8 @@ review worker of two processes, one submit worker, a broker. With traffic, trigg
 largest group, after a few seconds of the same alone, and how long their answers take is told.
 
 A group is submitted as soon as it is decided: its ETA is already over when it is announced, so that the stages follow
-each other without waiting, and overlap as they would.
+each other without waiting, and overlap as they would. Alone, it has as long as the target allows, and hurries; beside
+traffic it has ten minutes, and its fetch lets others go first.
 """
 
 import contextlib
@@ -95,7 +96,7 @@ class _Fleet:
         announced = {
             "id": 9000 + self._measured,
             "customers": customers,
-            "window_s": _WINDOW_S,
+            "window_s": _WINDOW_S if traffic else TARGET_S,
             "targets": [target],
             "seed": customers,
         }

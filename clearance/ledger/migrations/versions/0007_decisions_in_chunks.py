@@ -2,7 +2,8 @@
 
 The same rows under the same names, so the release before this one runs on it; what it finds by customer, it finds
 slowly. What decisions were made from says its chunk, too: of what the release before records on this schema,
-`clearance rules diff` compares no group's. Who decides waits meanwhile.
+`clearance rules diff` compares no group's. Who decides waits meanwhile: for a million decisions SQLite copied the table
+in 6.2 s, and PostgreSQL built the indexes in 2.8 s.
 """
 
 import sqlalchemy as sa
