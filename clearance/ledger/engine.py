@@ -8,7 +8,7 @@ stays one, without the statement's values: they may be personal data.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -100,7 +100,13 @@ def open_ledger(url: str, *, timeout_s: float, pool_size: int = 4, is_bulk: bool
 
 def _sqlite(url: Any, timeout_s: float, pool_size: int, look_every_s: float) -> Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        file = Path(url.database)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with suppress(OSError):  # SQLite says what is wrong
+                file.touch(
+                    mode=0o600
+                )  # by itself it lets everybody read; what it puts beside it has the same mode
     engine = create_engine(
         url,
         connect_args={"timeout": timeout_s},

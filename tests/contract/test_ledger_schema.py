@@ -160,3 +160,14 @@ def test_the_guardians_looks_use_the_partial_indexes(tmp_path: Path, looks_at: s
 
     assert any(index in str(step) for step in plan), plan
     ledger.close()
+
+
+def test_sqlites_files_are_their_owners_alone(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", timeout_s=10)
+    migrate.upgrade(ledger)
+    with ledger.read() as connection:
+        connection.exec_driver_sql("SELECT * FROM decisions")
+        modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    ledger.close()
+
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
