@@ -1,7 +1,8 @@
 """The commands `clearance optimove ...`: what an operator sets up at Optimove, once or while rotating a secret.
 
 Exit codes: 0 done, 1 Optimove refused or could not be reached, 2 the settings or the arguments are wrong.
-Secrets are never printed, and neither are the values in a URL's query: a token may be among them.
+Changes are in `clearance audit`. Secrets are never printed, and neither are the values in a URL's query: a token may be
+among them.
 """
 
 import os
@@ -11,13 +12,17 @@ from urllib.parse import urlsplit
 
 import click
 
-from clearance.errors import Park, RetryLater
+from clearance.clock import utc_now
+from clearance.errors import LedgerUnavailable, Park, RetryLater
+from clearance.ledger import operator_actions
 from clearance.optimove.client import OptimoveClient
 from clearance.optimove.replies import Listener, Webhook, WebhookSettings
 from config import settings
 from config.settings import Settings, SettingsError
+from workers.commands import ledger_here
 from workers.commands.listing import json_option, printable, show_all, show_one
 from workers.commands.optimove_output import HIDDEN, shown, told
+from workers.commands.who import action
 
 EXIT_REFUSED, EXIT_SETTINGS = 1, 2
 # Not among the settings: it is for one command, and on the command line every user of the machine could read it.
@@ -62,7 +67,9 @@ def webhooks() -> None:
 @json_option
 def create_webhook(url: str, as_json: bool) -> None:
     """Send triggered notifications to URL too."""
-    webhook = _client(settings.load()).create_webhook(_checked(url))
+    here = settings.load()
+    webhook = _client(here).create_webhook(_checked(url))
+    _record(here, "webhooks.create", webhook.id)
     show_one(_webhook_row(webhook), as_json)
 
 
@@ -85,7 +92,9 @@ def get_webhook(webhook_id: str, as_json: bool) -> None:
 @click.argument("webhook_id", metavar="ID")
 def delete_webhook(webhook_id: str) -> None:
     """Send nothing to the webhook with this ID any more."""
-    _client(settings.load()).delete_webhook(webhook_id)
+    here = settings.load()
+    _client(here).delete_webhook(webhook_id)
+    _record(here, "webhooks.delete", webhook_id)
     click.echo(f"deleted {printable(webhook_id)}")
 
 
@@ -124,7 +133,13 @@ def set_settings(timeout_ms: int | None, is_secret_set: bool, as_json: bool) -> 
             "every notification",
             err=True,
         )
-    _show_settings(here, client.update_settings(timeout_ms=timeout_ms, secret=secret), as_json)
+    found = client.update_settings(timeout_ms=timeout_ms, secret=secret)
+    changed = [
+        *([] if timeout_ms is None else [f"timeout {timeout_ms} ms"]),
+        *([] if secret is None else ["secret"]),
+    ]
+    _record(here, "settings.set", ", ".join(changed))
+    _show_settings(here, found, as_json)
 
 
 @optimove.group()
@@ -137,7 +152,9 @@ def listeners() -> None:
 @click.option("--url", required=True, help="With the listener's token, where one is set.")
 def register_listener(event: str, url: str) -> None:
     """Send an event to a URL."""
-    _client(settings.load()).register_listener(int(event), _checked(url))
+    here = settings.load()
+    _client(here).register_listener(int(event), _checked(url))
+    _record(here, "listeners.register", f"event {event}")
     click.echo(f"event {event} goes to {shown(url)}")
 
 
@@ -145,7 +162,9 @@ def register_listener(event: str, url: str) -> None:
 @_event_option
 def unregister_listener(event: str) -> None:
     """Send an event nowhere."""
-    _client(settings.load()).unregister_listener(int(event))
+    here = settings.load()
+    _client(here).unregister_listener(int(event))
+    _record(here, "listeners.unregister", f"event {event}")
     click.echo(f"event {event} goes nowhere")
 
 
@@ -174,6 +193,15 @@ def _client(here: Settings) -> OptimoveClient:
         return wiring.optimove_client(here, pool_size=1)
     except ValueError as error:
         raise SettingsError((f"CLEARANCE_OPTIMOVE_BASE_URL, CLEARANCE_OPTIMOVE_API_KEY: {error}",)) from None
+
+
+def _record(here: Settings, command: str, subject: str) -> None:
+    """Afterwards: what Optimove did not take has not happened, and what it took holds without our ledger, too."""
+    try:
+        with ledger_here.ledger(here).write() as connection:
+            operator_actions.record(connection, action(f"optimove.{command}", subject, utc_now()))
+    except LedgerUnavailable as error:
+        click.echo(f"done at Optimove, but not on record for `clearance audit`: {error}", err=True)
 
 
 def _new_secret() -> str:

@@ -2,10 +2,14 @@
 
 import json
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from clearance.ledger import migrate, operator_actions
+from clearance.ledger.engine import Ledger, open_ledger
 from tests.fakes.peer import Answer, Peer, raw, reply
 from workers.commands.optimove import optimove
 
@@ -16,8 +20,18 @@ SETTINGS = reply(200, json.dumps({"timeout": 5000, "secret": SECRET}).encode())
 URL = f"https://example.com/hook?token={TOKEN}"
 
 
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Where changes are on record; of all tests here."""
+    opened = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('audit') / 'ledger.db'}", timeout_s=5)
+    migrate.upgrade(opened)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(autouse=True)
-def _environment(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(ledger: Ledger, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEARANCE_LEDGER_URL", str(ledger._engine.url))
     monkeypatch.setenv("CLEARANCE_OPTIMOVE_BASE_URL", peer.url)
     monkeypatch.setenv("CLEARANCE_OPTIMOVE_API_KEY", KEY)
     monkeypatch.delenv("OPTIMOVE_NEW_WEBHOOK_SECRET", raising=False)
@@ -85,6 +99,56 @@ def test_a_webhook_is_fetched_and_deleted_by_its_id(peer: Peer) -> None:
     assert "deleted webhook1" in done("webhooks", "delete", "webhook1")
     path = "/conditional-execution/v2/triggered/webhooks/webhook1"
     assert sent(peer) == [("GET", path, None), ("DELETE", path, None)]
+
+
+def test_every_change_is_on_record_with_what_was_changed_and_no_secret(
+    peer: Peer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTIMOVE_NEW_WEBHOOK_SECRET", SECRET)
+    created = reply(201, json.dumps({"url": URL, "id": "webhook1"}).encode())
+    peer.answers(created, reply(204), SETTINGS, reply(200), reply(200))
+    with ledger.read() as connection:
+        before = {each.action_id for each in operator_actions.listed(connection)}
+
+    done("webhooks", "create", URL)
+    done("webhooks", "delete", "webhook1")
+    done("settings", "set", "--timeout-ms", "5000", "--secret")
+    done("listeners", "register", "--event", "18", "--url", URL)
+    done("listeners", "unregister", "--event", "18")
+
+    with ledger.read() as connection:
+        actions = operator_actions.listed(connection)
+    assert [(each.action, each.subject) for each in reversed(actions) if each.action_id not in before] == [
+        ("optimove.webhooks.create", "webhook1"),
+        ("optimove.webhooks.delete", "webhook1"),
+        ("optimove.settings.set", "timeout 5000 ms, secret"),
+        ("optimove.listeners.register", "event 18"),
+        ("optimove.listeners.unregister", "event 18"),
+    ]
+
+
+def test_what_is_refused_is_not_on_record(peer: Peer, ledger: Ledger) -> None:
+    peer.answers(reply(404))
+    with ledger.read() as connection:
+        before = operator_actions.listed(connection)
+
+    assert run("webhooks", "delete", "unknown").exit_code == 1
+
+    with ledger.read() as connection:
+        assert operator_actions.listed(connection) == before
+
+
+def test_a_change_without_a_ledger_is_made_and_says_that_it_is_not_on_record(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLEARANCE_LEDGER_URL", f"sqlite:///{tmp_path / 'not-migrated.db'}")
+    peer.answers(reply(200))
+
+    result = run("listeners", "unregister", "--event", "18")
+
+    assert result.exit_code == 0
+    assert len(peer.requests) == 1
+    assert "not on record" in result.stderr
 
 
 def test_settings_are_shown_with_the_secret_hidden(peer: Peer) -> None:
