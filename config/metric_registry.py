@@ -259,7 +259,12 @@ METRICS: tuple[Metric, ...] = (
         "outcome",
         meaning="Batches begun, by end: `answered`, `rehearsed`, `notsent`, `held`, `split` or `refusedsingle`.",
     ),
-    _counter("mail_letters_total", "outcome", meaning="Letters that Optilyz answered: `posted` or `failed`."),
+    _counter(
+        "mail_letters_total",
+        "outcome",
+        meaning="Letters that Optilyz answered: `posted` or `failed`; or that were not posted after all because their"
+        " address was suppressed while they waited: `suppressed`.",
+    ),
     _counter(
         "mail_held_total",
         "reason",

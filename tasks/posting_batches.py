@@ -122,6 +122,7 @@ class BatchPoster:
         """Bring a batch to its end, or raise the `RetryLater` with which it is tried again."""
         batch = held.batch
         if batch.withheld:
+            self._services.metrics.count("mail_letters_total", len(batch.withheld), outcome="suppressed")
             log.info("letters.withheld", batch=batch.batch_id, letters=len(batch.withheld))
         if not batch.letters:
             held.end = NothingLeft()

@@ -106,6 +106,7 @@ def test_an_address_that_is_suppressed_while_its_letter_waits_is_not_posted_to(w
 
     assert worker.posted() == [["e", "f"]]
     assert worker.states() == "suppressed suppressed suppressed suppressed posted posted"
+    assert worker.metrics.counted("mail_letters_total", outcome="suppressed") == 4
     assert worker.slots.held == 0
 
 
