@@ -108,6 +108,7 @@ class Stored:
 
 _Key = tuple[str, int, int]
 _STORED_AT_ONCE = 20
+_SIXTY_BITS = (1 << 60) - 1
 
 
 def add_many(connection: Connection, items: Sequence[NewChunk]) -> list[Added]:
@@ -156,8 +157,11 @@ def stored(connection: Connection, group_id: str, generation: int) -> Stored:
 
 
 def seen_key(customer_id: str) -> int:
-    """A number that stands for the customer within this process: a million of them fit into memory."""
-    return hash(customer_id)
+    """A number that stands for the customer within this process: a million of them fit into memory.
+
+    Of 60 bits: with one more, each would take 48 bytes instead of 32.
+    """
+    return hash(customer_id) & _SIXTY_BITS
 
 
 def _add(connection: Connection, item: NewChunk) -> Added:
