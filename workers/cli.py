@@ -118,6 +118,8 @@ def worker(lane: str, name: str | None) -> None:
     command += ["-c", str(_concurrency(here, lane)), "-l", here.log_level]
     command += ["--without-gossip", "--without-mingle"]
     os.environ["CLEARANCE_LANE"] = lane
+    # glibc gives threads heaps of their own, and each would keep what the largest group ever took in it.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     if queue.pool == "prefork":
         exposition.share_with_children(here)
     os.execv(sys.executable, command)  # noqa: S606 - this process becomes the worker
