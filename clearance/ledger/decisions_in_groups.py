@@ -31,9 +31,11 @@ def among(
 ) -> Iterator[Row[Any]]:
     """Of these customers those who are in such chunks of a generation: `customer_id` and `approved`.
 
-    Costs a look at every decision of those chunks.
+    Costs a look at every decision of the generation, if there is such a chunk.
     """
     asked = {"subject": subject_of(group_id, generation), "group": group_id, "of_generation": generation}
+    if connection.execute(_ANY.where(of_chunks), asked).first() is None:
+        return
     for ids in portions(customer_ids, _IDS_AT_ONCE):
         yield from connection.execute(_AMONG.where(of_chunks), asked | {"ids": ids})
 
@@ -45,12 +47,16 @@ _ABOUT = (
     .where(decisions.c.customer_id == bindparam("customer_id"))
     .order_by(decisions.c.decided_at.desc(), decisions.c.subject.desc())
 )
+_OF_GENERATION = (
+    chunks.c.group_id == bindparam("group"),
+    chunks.c.generation == bindparam("of_generation"),
+)
+_ANY = select(chunks.c.number).where(*_OF_GENERATION).limit(1)
 _AMONG = (
     select(decisions.c.customer_id, decisions.c.approved)
     .join(chunks, chunks.c.number == decisions.c.chunk)
     .where(
-        chunks.c.group_id == bindparam("group"),
-        chunks.c.generation == bindparam("of_generation"),
+        *_OF_GENERATION,
         decisions.c.subject == bindparam("subject"),
         # As an expression, for which there is no index: each customer in each chunk would be a step of its own.
         (decisions.c.customer_id + "").in_(bindparam("ids", expanding=True)),

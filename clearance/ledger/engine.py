@@ -103,10 +103,9 @@ def _sqlite(url: Any, timeout_s: float, pool_size: int, look_every_s: float) -> 
         file = Path(url.database)
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            with suppress(OSError):  # SQLite says what is wrong
-                file.touch(
-                    mode=0o600
-                )  # by itself it lets everybody read; what it puts beside it has the same mode
+            # By itself SQLite lets everybody read. What it puts beside the file gets the same mode.
+            with suppress(OSError):
+                file.touch(mode=0o600)
     engine = create_engine(
         url,
         connect_args={"timeout": timeout_s},

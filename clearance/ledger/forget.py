@@ -35,8 +35,9 @@ def digest(customer: str) -> str:
 def forget(ledger: Ledger, customer: str, traces: Traces, *, with_suppressions: bool) -> None:
     """Forget what was found."""
     _in_portions(ledger, traces.notifications, (_EMPTY_NOTIFICATIONS,))
-    for first in range(0, len(traces.decisions), _PORTION):
-        _forget_decisions(ledger, traces.decisions[first : first + _PORTION])
+    decided = sorted(traces.decisions)
+    for first in range(0, len(decided), _PORTION):
+        _forget_decisions(ledger, decided[first : first + _PORTION])
     for portion in portions(traces.letters, _PORTION):
         with ledger.write() as connection:
             mail_keys.free(connection, portion)
