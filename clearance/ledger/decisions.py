@@ -1,4 +1,4 @@
-"""What was decided and what was sent: one decision a subject and customer, one row an approval call."""
+"""What was decided and what was sent: one decision a customer of a notification or a chunk, one row an approval call."""
 
 import json
 from collections import defaultdict
@@ -71,7 +71,7 @@ class NewApproval:
 
 
 def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
-    """Keep the decisions. The first one about a subject and customer stands: a repeat changes nothing."""
+    """Keep the decisions. The first one of its key stands: a repeat changes nothing."""
     if _insert(connection, items):
         return
     _keep_inputs(
@@ -80,7 +80,7 @@ def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> No
 
 
 def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Decision]:
-    """Keep the decisions, and give for each the one that stands: the first about its subject and customer.
+    """Keep the decisions, and give for each the one that stands: the first of its key.
 
     Of several processes that decide the same, one is first, and the others are told what it decided.
     """

@@ -1,7 +1,7 @@
 """How a thousand decisions are written at once, as fast as each database takes them.
 
-The same rows as `decisions.stand_many` writes, and the same promise: the first decision about a subject and customer
-stands, and who comes later is told what it was.
+The same rows as `decisions.stand_many` writes, and the same promise: the first decision about a customer of a
+notification or a chunk stands, and who comes later is told what it was.
 """
 
 import json
