@@ -1,4 +1,4 @@
-"""What was decided and what was sent: one decision a customer of a notification or a chunk, one row an approval call."""
+"""What was decided and what was sent: a decision for each customer of a notification or chunk, a row for each call."""
 
 import json
 from collections import defaultdict

@@ -22,8 +22,8 @@ _WRITES = "clearance_writes"
 # PostgreSQL's undefined_table and undefined_column: the schema is not this release's yet.
 _NOT_MIGRATED = frozenset({"42P01", "42703"})
 _LOCK_LOOK_EVERY_S, _LOOK_OF_BULK_EVERY_S = 0.0005, 0.005
-# SQLite's defaults hold 500 pages and write the log back after every 1000: measured when a thousand decisions touched two
-# thousand pages, a chunk then held the write lock for 17 ms instead of 9.
+# SQLite's defaults hold 500 pages and write the log back after every 1000: measured when a thousand decisions touched
+# two thousand pages, a chunk then held the write lock for 17 ms instead of 9.
 _CACHE_KIB, _PAGES_BETWEEN_CHECKPOINTS = 16_000, 4000
 
 
