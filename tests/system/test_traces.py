@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(150)
 _KEY = "relay-key"
 _PASSWORD = "flower-password-of-this-test"
 _SOON_S = 40.0
+_SAVES_EVERY_S = 5.0  # as config/flower.py has it
 _AUTOMATION = "5fc6ca6a89b5e200e0de42e0"
 # Who must not be seen anywhere.
 _CUSTOMER, _NAME, _MAIL = "C-canary-4711", "Kanarienvogel", "canary@example.com"
@@ -104,13 +105,17 @@ class _Watched:
         return found
 
     def saved(self) -> bytes:
-        """What Flower has written down: one file, or several, as Python's database for it has it."""
-        found = b""
+        """What Flower has written down: one file, or several, as Python's database for it has it.
+
+        Nothing while they do not belong together: several are replaced one after the other.
+        """
+        found, written_s = b"", []
         for each in self.fleet.directory.glob("flower.db*"):
             if ".tmp" not in each.name:  # what is being written is not there yet
                 with suppress(FileNotFoundError):  # replaced while we look
                     found += each.read_bytes()
-        return found
+                    written_s.append(each.stat().st_mtime)
+        return found if written_s and max(written_s) - min(written_s) < _SAVES_EVERY_S / 2 else b""
 
     def wait_flower(self) -> None:
         """Wait until Flower answers and hears the workers: what happens before that it never learns."""
