@@ -36,11 +36,18 @@ class Acceptance:
             LedgerUnavailable: Nothing is acknowledged. It may have been written all the same: when the sender repeats
                 it, it is recognised.
         """
+
+        def publish(commit: Future[Accepted]) -> None:
+            if new.obligation.missed is not None or commit.cancelled() or commit.exception() is not None:
+                return
+            if not commit.result().is_duplicate:
+                self._publisher.enqueue(_due(new.obligation))
+
         with tracing.span("notification.accept", new.obligation.trace_id, is_first=True):
-            accepted = await self._written(accept_many, new)
-        if not accepted.is_duplicate and new.obligation.missed is None:
-            self._publisher.enqueue(_due(new.obligation))
-        return accepted
+            commit = self._commits.submit(accept_many, new)
+            # By whoever has committed it: the event loop may have others to answer first.
+            commit.add_done_callback(publish)
+            return await written(commit, timeout_s=self._timeout_s)
 
     async def hear(self, new: NewHeadsUp | NewCancellation) -> Heard:
         """Commit what was told of a group, and have published what is owed at once.

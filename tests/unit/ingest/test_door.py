@@ -17,6 +17,7 @@ from clearance.ingest.relay_door import LOST_ROUTE
 from clearance.ingest.triggered import ROUTE
 from clearance.ledger import tables
 from clearance.ledger.group_commit import GroupCommit
+from clearance.ledger.notifications import Accepted
 from clearance.obligations import MissedReason, State
 from clearance.optimove.signature import HEADER
 from clearance.publishing import BackgroundPublisher
@@ -228,6 +229,16 @@ def test_a_body_in_pieces_is_put_together(door: Door) -> None:
     assert answer.status == 202
 
 
+def test_nothing_is_waited_for_after_the_last_byte_of_a_stated_length(door: Door) -> None:
+    body = triggered_body(START)
+
+    answer = door.post(
+        body, headers={"content-length": str(len(body))}, chunks=[body[:7], body[7:]], then="hang"
+    )
+
+    assert (answer.status, answer.read) == (202, 2)
+
+
 def test_a_sender_that_goes_away_leaves_nothing_behind(door: Door) -> None:
     body = triggered_body(START)
 
@@ -273,6 +284,19 @@ def test_a_ledger_that_takes_too_long_is_not_waited_for(door: Door) -> None:
     _is_not_acknowledged(door, door.post(triggered_body(START)))
 
     assert waiting[0].cancelled()  # it need not be written any more
+
+
+def test_what_is_committed_after_the_answer_is_published_all_the_same(door: Door) -> None:
+    """It is owed from the commit on; whoever committed it need not wait for the guardian."""
+    commit: Future[Accepted] = Future()
+    commit.set_running_or_notify_cancel()  # the group is being written: giving up does not stop it
+    door.commits.submit = lambda _operation, _item: commit  # type: ignore[method-assign]
+    door.change(acceptance=door.acceptance(cast(BackgroundPublisher, door.published), timeout_s=0.01))
+    _is_not_acknowledged(door, door.post(triggered_body(START)))
+
+    commit.set_result(Accepted(notification_id="n-1", is_duplicate=False))
+
+    assert len(door.published.due) == 1
 
 
 def test_after_a_ledger_that_took_too_long_the_next_one_is_served(door: Door) -> None:
