@@ -37,9 +37,9 @@ log = structlog.get_logger()
 # Of rows that cannot be read so many are logged one by one; all are counted.
 _LOGGED_ROWS = 10
 # In the first part of the time that its group has, a fetch rests for as long as it has computed, and reads no more
-# customers a second than these: a million in a minute.
-_UNHURRIED = 1 / 10
-_UNHURRIED_PER_S = 16_000
+# customers a second than these: a million in two minutes.
+_UNHURRIED = 1 / 4
+_UNHURRIED_PER_S = 8_000
 _SHORTEST_REST_S = 0.005
 # Customers wait so long for others to make their chunk full, as soon as the next one comes.
 _GATHER = timedelta(seconds=1)
