@@ -12,6 +12,7 @@ from clearance.errors import Reject
 
 # Python converts no number of thousands of digits; nobody sends an exabyte.
 _MOST_DIGITS = 18
+_IS_READ = "clearance.body_is_read"
 _MOST_DRAINED_BYTES = 64 * 1024 * 1024
 # A body of this size is loaded in a few milliseconds, one of megabytes in more than a hundred.
 _LOADED_AT_ONCE_BYTES = 16_384
@@ -43,9 +44,10 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 body += message.get("body", b"")
+                is_whole = len(body) == length or not message.get("more_body", False)
+                request.scope[_IS_READ] = is_whole
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
-                is_whole = len(body) == length or not message.get("more_body", False)
     except TimeoutError:
         raise Reject(
             HTTPStatus.REQUEST_TIMEOUT, "slow", f"the body did not arrive within {timeout_s:g} s"
@@ -66,9 +68,10 @@ async def drain(request: Request, *, timeout_s: float) -> None:
     A sender whose connection ends while it still sends may never look at the answer. This is for an answer that it
     has to see.
     """
+    if request.scope.get(_IS_READ):
+        return  # who asks for more than all of it waits until the sender goes
     drained = 0
-    # RuntimeError: all of it has been read.
-    with suppress(TimeoutError, ClientDisconnect, RuntimeError):
+    with suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(timeout_s):
             async for chunk in request.stream():
                 drained += len(chunk)

@@ -57,6 +57,7 @@ async def call(
             return messages[read - 1]
         if then == "disconnect":
             return {"type": "http.disconnect"}
+        assert then == "hang", "more is asked for than all of the request: a server would have nothing to say"
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
