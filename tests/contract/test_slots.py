@@ -90,7 +90,7 @@ class RedisBench:
                 self._client.hset(_KEY, field, int(value) - round(seconds * 1e6))
 
     def wipe(self) -> None:
-        self._client.flushall()
+        self._client.flushdb()
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_of_two_who_find_a_wiped_server_at_once_the_later_respects_what_the_firs
 
 def test_what_was_read_in_the_ledger_before_a_second_wipe_opens_nothing_after_it(client: redis.Redis) -> None:
     def wiped_meanwhile() -> float:
-        client.flushall()
+        client.flushdb()
         second.acquire()
         return 0.0
 
