@@ -513,6 +513,19 @@ def test_it_reads_no_more_than_a_million_in_two_minutes_while_its_group_has_time
     assert worker.pauses == pytest.approx([100 / 8_000] * 8 + [50 / 8_000])
 
 
+def test_it_hurries_where_its_customers_are_too_many_for_a_quarter_of_the_time(
+    worker: ScheduledWorker,
+) -> None:
+    quarter_s = (HARD_STOP - START).total_seconds() / 4
+    hear(worker.ledger, expected_customers=round(quarter_s * 8_000) + 1)
+    worker.chunk_customers = 100
+    worker.vendor.rows = [Customer(customer_id=f"C{number}", attributes={}) for number in range(850)]
+
+    worker.fetch()
+
+    assert worker.pauses == []
+
+
 def test_what_comes_slowly_is_not_held_back(worker: ScheduledWorker) -> None:
     hear(worker.ledger)
     worker.chunk_customers = 100
