@@ -118,7 +118,10 @@ def _sqlite(url: Any, timeout_s: float, pool_size: int, look_every_s: float) -> 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
-        connection.execute("PRAGMA journal_mode=WAL")
+        # Of several who open a new file at once only one can do this, and SQLite does not let the others wait.
+        give_up_at = monotonic() + timeout_s
+        while not _is_done(connection, "PRAGMA journal_mode=WAL", give_up_at):
+            sleep(look_every_s)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint={_PAGES_BETWEEN_CHECKPOINTS}")
@@ -142,17 +145,18 @@ def _take_write_lock(connection: Any, timeout_s: float, look_every_s: float) -> 
     give_up_at = monotonic() + timeout_s
     connection.execute("PRAGMA busy_timeout=0")
     try:
-        while not _has_begun(connection, give_up_at):
+        while not _is_done(connection, "BEGIN IMMEDIATE", give_up_at):
             sleep(look_every_s)
     finally:
         connection.execute(f"PRAGMA busy_timeout={int(timeout_s * 1000)}")
 
 
-def _has_begun(connection: Any, give_up_at: float) -> bool:
+def _is_done(connection: Any, statement: str, give_up_at: float) -> bool:
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(statement)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() >= give_up_at:
+        # The low byte: a log that is being recovered by who came first is busy in a way of its own.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() >= give_up_at:
             raise
         return False
     return True

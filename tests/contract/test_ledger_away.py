@@ -2,6 +2,7 @@
 
 import socket
 import sqlite3
+import threading
 from pathlib import Path
 from time import monotonic
 
@@ -123,3 +124,29 @@ def test_who_writes_in_bulk_looks_for_the_write_lock_less_often_than_who_is_wait
     assert set(slept) == {look_every_s}
     other.close()
     ledger.close()
+
+
+def test_who_opens_a_new_file_with_others_waits_for_them(tmp_path: Path) -> None:
+    """By itself SQLite refuses all but one at once, while a new file is made ready; one round in eight met it."""
+    refused: list[LedgerUnavailable] = []
+
+    def start(url: str, together: threading.Barrier) -> None:
+        ledger = open_ledger(url, timeout_s=30)
+        together.wait()
+        try:
+            with ledger.write() as connection:
+                connection.execute(text("CREATE TABLE IF NOT EXISTS made (id)"))
+        except LedgerUnavailable as error:
+            refused.append(error)
+        ledger.close()
+
+    for number in range(30):
+        together = threading.Barrier(6)
+        url = f"sqlite:///{tmp_path / f'{number}.db'}"
+        starting = [threading.Thread(target=start, args=(url, together)) for _ in range(6)]
+        for each in starting:
+            each.start()
+        for each in starting:
+            each.join()
+
+    assert refused == []
