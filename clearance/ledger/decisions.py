@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from clearance.decisions.decision import Decision
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.portions import portions
+from clearance.ledger.statement import Statement
 from clearance.ledger.tables import approvals, decision_inputs, decisions
 
 DecisionKey = tuple[str, int, str]
@@ -144,7 +145,7 @@ def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> No
         }
         for item in items
     ]
-    connection.execute(_INSERT_APPROVAL, rows)
+    _INSERT_APPROVAL.write(connection, rows)
 
 
 def unconfirmed_subjects(connection: Connection, subjects: Sequence[str]) -> set[str]:
@@ -174,7 +175,7 @@ def _insert(connection: Connection, items: Sequence[NewDecision]) -> bool:
         return True
     # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
     in_order = sorted(items, key=lambda item: item.key)
-    if connection.execute(_INSERT_DECISION, [_row(item) for item in in_order]).rowcount < len(items):
+    if _INSERT_DECISION.write(connection, [_row(item) for item in in_order]) < len(items):
         return False
     insert_inputs(connection, in_order)
     return True
@@ -203,7 +204,7 @@ def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
         if item.inputs is not None
     ]
     if rows:
-        connection.execute(_INSERT_INPUTS, rows)
+        _INSERT_INPUTS.write(connection, rows)
 
 
 _SELECT_UNCONFIRMED = (
@@ -227,6 +228,6 @@ _SELECT_IN_CHUNK = select(decisions).where(
     decisions.c.chunk == bindparam("chunk"),
     decisions.c.customer_id.in_(bindparam("ids", expanding=True)),
 )
-_INSERT_INPUTS = insert_new(decision_inputs)
-_INSERT_DECISION = insert_new(decisions)
-_INSERT_APPROVAL = insert_new(approvals)
+_INSERT_INPUTS = Statement(insert_new(decision_inputs))
+_INSERT_DECISION = Statement(insert_new(decisions))
+_INSERT_APPROVAL = Statement(insert_new(approvals))

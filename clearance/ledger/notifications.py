@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.obligations import add_many
+from clearance.ledger.statement import Statement, among
 from clearance.ledger.tables import notifications
 from clearance.obligations import Obligation
 
@@ -52,8 +53,7 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
     """Keep what is new, with its obligation; recognise what is not."""
     # In one order everywhere: two transactions with the same notifications wait in turn, not in a ring.
     in_order = sorted(items, key=lambda item: (item.vendor_id, item.kind))
-    inserted = connection.execute(_INSERT, [_row(item) for item in in_order]).rowcount
-    if inserted == len(items):
+    if _INSERT.write(connection, [_row(item) for item in in_order]) == len(items):
         add_many(connection, [item.obligation for item in items])
         return [Accepted(notification_id=item.notification_id, is_duplicate=False) for item in items]
     vendor_ids = [item.vendor_id for item in items]
@@ -68,15 +68,9 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
     return answers
 
 
-def bodies(connection: Connection, notification_ids: Sequence[str]) -> dict[str, bytes | None]:
-    """What each notification said; None once it has been answered."""
-    rows = connection.execute(_SELECT_BODIES, {"ids": list(notification_ids)})
-    return {row.id: row.body for row in rows}
-
-
 def forget_bodies(connection: Connection, notification_ids: Sequence[str]) -> None:
     """Drop what is no longer needed, and with it the personal data that it held."""
-    connection.execute(_FORGET_BODIES, {"ids": list(notification_ids)})
+    _FORGET_BODIES.write(connection, [{"ids": notification_ids}])
 
 
 def _row(item: NewNotification) -> dict[str, object]:
@@ -94,13 +88,8 @@ def _row(item: NewNotification) -> dict[str, object]:
     }
 
 
-_INSERT = insert_new(notifications)
+_INSERT = Statement(insert_new(notifications))
 _SELECT_KEPT = select(notifications.c.id, notifications.c.kind, notifications.c.vendor_id).where(
     notifications.c.vendor_id.in_(bindparam("vendor_ids", expanding=True))
 )
-_SELECT_BODIES = select(notifications.c.id, notifications.c.body).where(
-    notifications.c.id.in_(bindparam("ids", expanding=True))
-)
-_FORGET_BODIES = (
-    update(notifications).where(notifications.c.id.in_(bindparam("ids", expanding=True))).values(body=None)
-)
+_FORGET_BODIES = Statement(update(notifications).where(among(notifications.c.id, "ids")).values(body=None))

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     TextClause,
     and_,
     bindparam,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from clearance.identifiers import new_id
 from clearance.ledger import dead_letters
 from clearance.ledger.mail_tables import lane_pauses
+from clearance.ledger.statement import Statement, among
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
@@ -69,7 +69,7 @@ class Finish:
 def add_many(connection: Connection, items: Sequence[Obligation]) -> None:
     """Owe these from now on."""
     if items:
-        connection.execute(insert(obligations), [row_of(item) for item in items])
+        _ADD.write(connection, [row_of(item) for item in items])
 
 
 def row_of(item: Obligation) -> dict[str, object]:
@@ -95,19 +95,22 @@ def claim_many(connection: Connection, requests: Sequence[ClaimRequest]) -> list
 
     Of a paused lane nothing is held: it comes up at the guardian's first look after the lane was resumed.
     """
+    return [None if row is None else claimed_of(row) for row in claimed_rows(connection, requests, _CLAIM)]
+
+
+def claimed_rows(
+    connection: Connection, requests: Sequence[ClaimRequest], claim: Statement
+) -> list[Any | None]:
+    """As `claim_many`, by a statement of `claiming`: its rows, for `claimed_of` and for what they tell besides."""
     now = max(request.now for request in requests)
     ids = sorted({request.obligation_id for request in requests})
     asked = {"ids": ids, "now": now, "due": now + _CLOCK_TOLERANCE}
     until = min(request.lease_until for request in requests)
-    rows = connection.execute(_CLAIM, asked | {"until": until}).all()
-    by_id = {row.id: row for row in rows}
+    by_id = {row.id: row for row in claim.rows(connection, asked | {"until": until})}
     if len(by_id) < len(ids):
-        connection.execute(_WAIT_FOR_RESUME, asked)
-    claims: list[Claimed | None] = []
-    for request in requests:
-        row = by_id.pop(request.obligation_id, None)  # pop: the same id twice in one group has one winner
-        claims.append(None if row is None else _claimed(row))
-    return claims
+        _WAIT_FOR_RESUME.write(connection, [asked])
+    # pop: the same id twice in one group has one winner
+    return [by_id.pop(request.obligation_id, None) for request in requests]
 
 
 def renew_many(connection: Connection, claims: Sequence[tuple[Claimed, datetime]]) -> list[bool]:
@@ -123,12 +126,11 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
     """End attempts. False for one whose obligation was taken over meanwhile: its outcome is not recorded."""
     done = [item for item in finishes if isinstance(item.outcome, Done)]
     won: set[tuple[ObligationId, int]] = set()
-    if done:
-        keys = [(item.claimed.obligation_id, item.claimed.attempt) for item in done]
-        ids = [obligation_id for obligation_id, _ in keys]
-        now = max(item.now for item in done)
-        rows = connection.execute(_FINISH_DONE, {"ids": ids, "keys": keys, "now": now})
-        won.update((row.id, row.attempts) for row in rows)
+    # Nearly all of them are first attempts: one statement.
+    for attempt in sorted({item.claimed.attempt for item in done}):
+        ids = [item.claimed.obligation_id for item in done if item.claimed.attempt == attempt]
+        asked = {"ids": ids, "attempt": attempt, "now": max(item.now for item in done)}
+        won.update((row.id, attempt) for row in _FINISH_DONE.rows(connection, asked))
     for item in finishes:
         if isinstance(item.outcome, Done):
             continue
@@ -159,7 +161,8 @@ def in_order(*which: ColumnElement[bool] | TextClause, skip_locked: bool = False
     return obligations.c.id.in_(ids.with_for_update(skip_locked=skip_locked))
 
 
-def _claimed(row: Row[Any]) -> Claimed:
+def claimed_of(row: Any) -> Claimed:
+    """What a row of a claim says of the obligation."""
     return Claimed(
         obligation_id=ObligationId(row.id),
         lane=Lane(row.lane),
@@ -209,6 +212,21 @@ def _final(state: State, now: datetime, reason: str, error: str) -> dict[str, ob
     return ending | ({"last_error": error[:_LONGEST_ERROR_CHARS]} if error else {})
 
 
+_NEW = (
+    "id",
+    "lane",
+    "task",
+    "subject",
+    "state",
+    "reason",
+    "finished_at",
+    "created_at",
+    "run_at",
+    "deadline_at",
+    "publish_at",
+    "trace_id",
+)
+_ADD = Statement(insert(obligations), sets=_NEW)
 # The ids alone as well: SQLite finds no index for a list of pairs, and would read every obligation there ever was.
 _KEYS = and_(
     obligations.c.id.in_(bindparam("ids", expanding=True)),
@@ -216,40 +234,48 @@ _KEYS = and_(
 )
 _HELD = obligations.c.state == State.RUNNING.value
 _IS_CLAIMABLE = and_(
-    obligations.c.id.in_(bindparam("ids", expanding=True)),
+    among(obligations.c.id, "ids"),
     obligations.c.run_at <= bindparam("due"),
     or_(
         obligations.c.state == State.OPEN.value,
         and_(_HELD, obligations.c.lease_until <= bindparam("now")),
     ),
 )
-
-_CLAIM = (
-    update(obligations)
-    .where(in_order(_IS_CLAIMABLE, ~IS_PAUSED))
-    .values(
-        state=State.RUNNING.value,
-        reason=None,
-        attempts=obligations.c.attempts + 1,
-        lease_until=bindparam("until"),
-        publish_at=bindparam("until"),
-        publications=0,
-    )
-    .returning(
-        obligations.c.id,
-        obligations.c.lane,
-        obligations.c.task,
-        obligations.c.subject,
-        obligations.c.created_at,
-        obligations.c.deadline_at,
-        obligations.c.lease_until,
-        obligations.c.attempts,
-        obligations.c.trace_id,
-        obligations.c.last_error,
-    )
+_CLAIMED = (
+    obligations.c.id,
+    obligations.c.lane,
+    obligations.c.task,
+    obligations.c.subject,
+    obligations.c.created_at,
+    obligations.c.deadline_at,
+    obligations.c.lease_until,
+    obligations.c.attempts,
+    obligations.c.trace_id,
+    obligations.c.last_error,
 )
+
+
+def claiming(*also: ColumnElement[Any]) -> Statement:
+    """The statement of a claim, whose rows tell `also` besides the obligation."""
+    claim = (
+        update(obligations)
+        .where(in_order(_IS_CLAIMABLE, ~IS_PAUSED))
+        .values(
+            state=State.RUNNING.value,
+            reason=None,
+            attempts=obligations.c.attempts + 1,
+            lease_until=bindparam("until"),
+            publish_at=bindparam("until"),
+            publications=0,
+        )
+        .returning(*_CLAIMED, *also)
+    )
+    return Statement(claim, returns=(*_CLAIMED, *also))
+
+
+_CLAIM = claiming()
 # The message is spent. Where another is at the row it is not waited for: it is claimed, or its lane goes on.
-_WAIT_FOR_RESUME = (
+_WAIT_FOR_RESUME = Statement(
     update(obligations)
     .where(in_order(_IS_CLAIMABLE, IS_PAUSED, skip_locked=True))
     .values(publish_at=bindparam("now"), publications=0)
@@ -260,11 +286,12 @@ _RENEW = (
     .values(lease_until=bindparam("until"), publish_at=bindparam("until"))
     .returning(obligations.c.id)
 )
-_FINISH_DONE = (
+_FINISH_DONE = Statement(
     update(obligations)
-    .where(in_order(_KEYS, _HELD))
+    .where(in_order(among(obligations.c.id, "ids"), obligations.c.attempts == bindparam("attempt"), _HELD))
     .values(state=State.DONE.value, finished_at=bindparam("now"), lease_until=None)
-    .returning(obligations.c.id, obligations.c.attempts)
+    .returning(obligations.c.id),
+    returns=[obligations.c.id],
 )
 _FINISH_ONE = (
     update(obligations)

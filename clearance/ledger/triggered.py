@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from clearance.decisions.decision import Decision
-from clearance.ledger import notifications, obligations
+from clearance.ledger import notifications, obligations, tables
 from clearance.ledger.decisions import (
     NewApproval,
     NewDecision,
@@ -46,22 +46,21 @@ def claim_many(
     connection: Connection, requests: Sequence[obligations.ClaimRequest]
 ) -> list[ClaimedNotification | None]:
     """As `obligations.claim_many`, with the notifications' bodies."""
-    claims = obligations.claim_many(connection, requests)
-    body_by_id = notifications.bodies(connection, [claimed.subject for claimed in claims if claimed])
+    rows = obligations.claimed_rows(connection, requests, _CLAIM)
     # Only a repeated attempt can have an earlier one: the usual claim asks nothing more.
-    repeated = [claimed.subject for claimed in claims if claimed and claimed.attempt > 1]
+    repeated = [row.subject for row in rows if row and row.attempts > 1]
     unconfirmed = unconfirmed_subjects(connection, repeated)
     decided = decisions_about(connection, repeated)
     return [
         ClaimedNotification(
-            claimed=claimed,
-            body=body_by_id[claimed.subject] or b"",
-            was_unconfirmed=claimed.subject in unconfirmed,
-            decision=decided.get(claimed.subject),
+            claimed=obligations.claimed_of(row),
+            body=row.body or b"",
+            was_unconfirmed=row.subject in unconfirmed,
+            decision=decided.get(row.subject),
         )
-        if claimed
+        if row
         else None
-        for claimed in claims
+        for row in rows
     ]
 
 
@@ -81,3 +80,7 @@ def finish_many(connection: Connection, answers: Sequence[Answered]) -> list[boo
     if done:
         notifications.forget_bodies(connection, done)
     return results
+
+
+_BODY = select(tables.notifications.c.body).where(tables.notifications.c.id == tables.obligations.c.subject)
+_CLAIM = obligations.claiming(_BODY.scalar_subquery().label("body"))

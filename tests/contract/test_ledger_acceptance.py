@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from clearance.ledger import notifications, triggered
+from clearance.ledger import triggered
 from clearance.ledger.engine import Ledger
 from clearance.ledger.obligations import ClaimRequest, Finish
 from clearance.ledger.tables import notifications as notifications_table
@@ -18,6 +18,12 @@ from tests.fakes.owed import LEASE, accept, notification, row
 def _how_many(ledger: Ledger, table: object) -> int:
     with ledger.read() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _body_by_id(ledger: Ledger) -> dict[str, bytes | None]:
+    with ledger.read() as connection:
+        rows = connection.execute(select(notifications_table.c.id, notifications_table.c.body))
+        return {row.id: row.body for row in rows}
 
 
 def test_a_new_notification_is_kept_with_an_open_obligation(ledger: Ledger) -> None:
@@ -88,9 +94,7 @@ def test_the_body_is_forgotten_when_its_obligation_is_done_only(
 
     assert _answer(ledger, Finish(claimed=held.claimed, outcome=outcome, now=START)) is True
 
-    with ledger.read() as connection:
-        body_by_id = notifications.bodies(connection, ["n-a", "n-b"])
-    assert body_by_id == {"n-a": b"personal" if is_kept else None, "n-b": b"another's"}
+    assert _body_by_id(ledger) == {"n-a": b"personal" if is_kept else None, "n-b": b"another's"}
 
 
 def test_a_worker_that_was_taken_over_does_not_drop_the_body(ledger: Ledger) -> None:
@@ -103,8 +107,7 @@ def test_a_worker_that_was_taken_over_does_not_drop_the_body(ledger: Ledger) -> 
     assert _answer(ledger, Finish(claimed=stale.claimed, outcome=Done(), now=START)) is False
 
     assert fresh.body == b"needed"
-    with ledger.read() as connection:
-        assert notifications.bodies(connection, ["n-a"]) == {"n-a": b"needed"}
+    assert _body_by_id(ledger) == {"n-a": b"needed"}
 
 
 def _claim_with_body(ledger: Ledger, name: str, seconds: float = 0) -> triggered.ClaimedNotification | None:
