@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.obligations import add_many
-from clearance.ledger.statement import Statement, among
+from clearance.ledger.statement import Statement
 from clearance.ledger.tables import notifications
 from clearance.obligations import Obligation
 
@@ -70,7 +70,7 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
 
 def forget_bodies(connection: Connection, notification_ids: Sequence[str]) -> None:
     """Drop what is no longer needed, and with it the personal data that it held."""
-    _FORGET_BODIES.write(connection, [{"ids": notification_ids}])
+    _FORGET_BODIES.write(connection, [{"the_id": each} for each in sorted(notification_ids)])
 
 
 def _row(item: NewNotification) -> dict[str, object]:
@@ -92,4 +92,6 @@ _INSERT = Statement(insert_new(notifications))
 _SELECT_KEPT = select(notifications.c.id, notifications.c.kind, notifications.c.vendor_id).where(
     notifications.c.vendor_id.in_(bindparam("vendor_ids", expanding=True))
 )
-_FORGET_BODIES = Statement(update(notifications).where(among(notifications.c.id, "ids")).values(body=None))
+_FORGET_BODIES = Statement(
+    update(notifications).where(notifications.c.id == bindparam("the_id")).values(body=None)
+)

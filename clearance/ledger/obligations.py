@@ -25,7 +25,7 @@ from sqlalchemy import (
 from clearance.identifiers import new_id
 from clearance.ledger import dead_letters
 from clearance.ledger.mail_tables import lane_pauses
-from clearance.ledger.statement import Statement, among
+from clearance.ledger.statement import Statement
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
@@ -103,12 +103,15 @@ def claimed_rows(
 ) -> list[Any | None]:
     """As `claim_many`, by a statement of `claiming`: its rows, for `claimed_of` and for what they tell besides."""
     now = max(request.now for request in requests)
-    ids = sorted({request.obligation_id for request in requests})
-    asked = {"ids": ids, "now": now, "due": now + _CLOCK_TOLERANCE}
     until = min(request.lease_until for request in requests)
-    by_id = {row.id: row for row in claim.rows(connection, asked | {"until": until})}
-    if len(by_id) < len(ids):
-        _WAIT_FOR_RESUME.write(connection, [asked])
+    # In one order everywhere: two who claim the same wait for each other in turn, not in a ring.
+    asked = [
+        {"the_id": each, "now": now, "due": now + _CLOCK_TOLERANCE}
+        for each in sorted({request.obligation_id for request in requests})
+    ]
+    by_id = {row.id: row for row in claim.rows(connection, [run | {"until": until} for run in asked])}
+    if left := [run for run in asked if run["the_id"] not in by_id]:
+        _WAIT_FOR_RESUME.write(connection, left)
     # pop: the same id twice in one group has one winner
     return [by_id.pop(request.obligation_id, None) for request in requests]
 
@@ -126,11 +129,11 @@ def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool
     """End attempts. False for one whose obligation was taken over meanwhile: its outcome is not recorded."""
     done = [item for item in finishes if isinstance(item.outcome, Done)]
     won: set[tuple[ObligationId, int]] = set()
-    # Nearly all of them are first attempts: one statement.
-    for attempt in sorted({item.claimed.attempt for item in done}):
-        ids = [item.claimed.obligation_id for item in done if item.claimed.attempt == attempt]
-        asked = {"ids": ids, "attempt": attempt, "now": max(item.now for item in done)}
-        won.update((row.id, attempt) for row in _FINISH_DONE.rows(connection, asked))
+    if done:
+        now = max(item.now for item in done)
+        held = sorted((item.claimed.obligation_id, item.claimed.attempt) for item in done)
+        runs = [{"the_id": each, "attempt": attempt, "now": now} for each, attempt in held]
+        won.update((row.id, row.attempts) for row in _FINISH_DONE.rows(connection, runs))
     for item in finishes:
         if isinstance(item.outcome, Done):
             continue
@@ -233,8 +236,11 @@ _KEYS = and_(
     tuple_(obligations.c.id, obligations.c.attempts).in_(bindparam("keys", expanding=True)),
 )
 _HELD = obligations.c.state == State.RUNNING.value
+_IS_OURS = and_(
+    obligations.c.id == bindparam("the_id"), obligations.c.attempts == bindparam("attempt"), _HELD
+)
 _IS_CLAIMABLE = and_(
-    among(obligations.c.id, "ids"),
+    obligations.c.id == bindparam("the_id"),
     obligations.c.run_at <= bindparam("due"),
     or_(
         obligations.c.state == State.OPEN.value,
@@ -259,7 +265,7 @@ def claiming(*also: ColumnElement[Any]) -> Statement:
     """The statement of a claim, whose rows tell `also` besides the obligation."""
     claim = (
         update(obligations)
-        .where(in_order(_IS_CLAIMABLE, ~IS_PAUSED))
+        .where(_IS_CLAIMABLE, ~IS_PAUSED)
         .values(
             state=State.RUNNING.value,
             reason=None,
@@ -288,13 +294,9 @@ _RENEW = (
 )
 _FINISH_DONE = Statement(
     update(obligations)
-    .where(in_order(among(obligations.c.id, "ids"), obligations.c.attempts == bindparam("attempt"), _HELD))
+    .where(_IS_OURS)
     .values(state=State.DONE.value, finished_at=bindparam("now"), lease_until=None)
-    .returning(obligations.c.id),
-    returns=[obligations.c.id],
+    .returning(obligations.c.id, obligations.c.attempts),
+    returns=(obligations.c.id, obligations.c.attempts),
 )
-_FINISH_ONE = (
-    update(obligations)
-    .where(obligations.c.id == bindparam("the_id"), obligations.c.attempts == bindparam("attempt"), _HELD)
-    .returning(obligations.c.id, obligations.c.attempts)
-)
+_FINISH_ONE = update(obligations).where(_IS_OURS).returning(obligations.c.id, obligations.c.attempts)

@@ -5,7 +5,6 @@ what a notification cost its ledger. Here that is decided once for each database
 are still SQLAlchemy's. For everything that does not run a hundred times a second, `connection.execute` is the way.
 """
 
-import json
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +15,9 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Executable,
-    Text,
-    TypeDecorator,
-    bindparam,
 )
 from sqlalchemy import exc as sql
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
 
 Values = Mapping[str, object]
 _Convert = Callable[[Any], Any]
@@ -36,7 +28,7 @@ class Statement:
     """One statement, written in SQLAlchemy Core with named parameters.
 
     Args:
-        core: Without expanding parameters; for a list of ids there is `among`.
+        core: Without expanding parameters: for several ids it is run several times, which PostgreSQL is sent at once.
         returns: The columns that it returns, in their order.
         sets: The columns that an insert is given values for, where it does not say so itself.
     """
@@ -50,8 +42,8 @@ class Statement:
         self._row: Any = namedtuple("Row", [str(column.key) for column in returns])  # type: ignore[misc]
         self._by_dialect: dict[str, _Compiled] = {}
 
-    def write(self, connection: Connection, rows: Sequence[Values]) -> int:
-        """Run it once for each of `rows`.
+    def write(self, connection: Connection, runs: Sequence[Values]) -> int:
+        """Run it once for each of `runs`, in this order.
 
         Returns:
             How many rows of its table that wrote.
@@ -60,25 +52,31 @@ class Statement:
             sqlalchemy.exc.DBAPIError: As `connection.execute` does.
         """
         compiled = self._compiled(connection.dialect)
-        cursor = self._run(connection, compiled, [compiled.bound(row) for row in rows])
+        cursor = self._run(connection, compiled, [compiled.bound(run) for run in runs])
         written: int = cursor.rowcount
         cursor.close()
         return written
 
-    def rows(self, connection: Connection, values: Values) -> list[Any]:
-        """Run it once.
+    def rows(self, connection: Connection, runs: Sequence[Values]) -> list[Any]:
+        """Run it once for each of `runs`, in this order.
 
         Returns:
-            What it returns, as named tuples.
+            What they return, all runs together, as named tuples.
 
         Raises:
             sqlalchemy.exc.DBAPIError: As `connection.execute` does.
         """
         compiled = self._compiled(connection.dialect)
-        cursor = self._run(connection, compiled, [compiled.bound(values)])
-        found = [self._row(*compiled.read(row)) for row in cursor.fetchall()]
-        cursor.close()
-        return found
+        found: list[Any] = []
+        # SQLite's driver takes several values only where nothing comes back, and for it a run costs nothing to begin.
+        portions = [[run] for run in runs] if connection.dialect.name == "sqlite" else [runs]
+        for portion in portions:
+            cursor = self._run(connection, compiled, [compiled.bound(run) for run in portion], returning=True)
+            found += cursor.fetchall()
+            while len(portion) > 1 and cursor.nextset():
+                found += cursor.fetchall()
+            cursor.close()
+        return [self._row(*compiled.read(row)) for row in found]
 
     def _compiled(self, dialect: Dialect) -> "_Compiled":
         found = self._by_dialect.get(dialect.name)
@@ -86,13 +84,15 @@ class Statement:
             found = self._by_dialect[dialect.name] = _compile(self._core, self._returns, self._sets, dialect)
         return found
 
-    def _run(self, connection: Connection, compiled: "_Compiled", values: Sequence[Values]) -> Any:
+    def _run(
+        self, connection: Connection, compiled: "_Compiled", values: Sequence[Values], **how: bool
+    ) -> Any:
         cursor: Any = connection.connection.cursor()
         try:
             if len(values) == 1:
                 cursor.execute(compiled.text, values[0])
             else:
-                cursor.executemany(compiled.text, values)
+                cursor.executemany(compiled.text, values, **how)
         except connection.dialect.loaded_dbapi.Error as error:
             # As SQLAlchemy puts it: its classes are what the ledger's callers know. Never with the values.
             raise sql.DBAPIError.instance(
@@ -104,46 +104,6 @@ class Statement:
                 dialect=connection.dialect,
             ) from None
         return cursor
-
-
-def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """The condition that a text column is one of a list, given as the parameter `name`.
-
-    The list is one value to either database: the statement is the same however many there are.
-    """
-    return _Among(column, bindparam(name, type_=_Texts()))
-
-
-class _Among(ColumnElement[bool]):
-    inherit_cache = False
-
-    def __init__(self, column: ColumnElement[Any], texts: ColumnElement[Any]) -> None:
-        self.column = column
-        self.texts = texts
-
-
-@compiles(_Among, "sqlite")
-def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    column, texts = compiler.process(element.column, **how), compiler.process(element.texts, **how)
-    return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608 - compiled parts
-
-
-@compiles(_Among, "postgresql")
-def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    column, texts = compiler.process(element.column, **how), compiler.process(element.texts, **how)
-    return f"{column} = ANY({texts})"
-
-
-class _Texts(TypeDecorator[Sequence[str]]):
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
-        texts = list(value or ())
-        return texts if dialect.name == "postgresql" else json.dumps(texts)
 
 
 @dataclass(frozen=True, slots=True)
