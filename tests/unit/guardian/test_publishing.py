@@ -98,6 +98,25 @@ def test_what_comes_up_meanwhile_is_one_batch(publisher: BackgroundPublisher, br
     assert broker.batches == [["first"], ["a", "b", "c"]]
 
 
+@pytest.mark.parametrize(("took_s", "rest_s"), [(0.0005, 0.004), (0.003, 0.012), (1.0, 0.025)])
+def test_others_may_gather_for_longer_the_longer_a_batch_took(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, rest_s: float
+) -> None:
+    seconds, rests = _Seconds(), list[float]()
+    monkeypatch.setattr(publishing, "perf_counter", seconds)
+    monkeypatch.setattr(publishing, "sleep", rests.append)
+
+    def publish(_batch: Sequence[Due]) -> None:
+        seconds.now += took_s
+
+    publisher = BackgroundPublisher(publish)
+    publisher.enqueue(_due("first"))
+    _wait_until(lambda: bool(rests))
+    publisher.close()
+
+    assert rests == [pytest.approx(rest_s)]
+
+
 def test_a_batch_is_no_larger_than_allowed(publisher: BackgroundPublisher, broker: _Broker) -> None:
     broker.hang()
     publisher.enqueue(_due("first"))
