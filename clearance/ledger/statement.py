@@ -1,8 +1,8 @@
 """How a statement that runs at every notification is run: compiled once, then straight by the database's driver.
 
-SQLAlchemy decides anew at each execution what to send, how to bring values over and what comes back: two thirds of
-what a notification cost its ledger. Here that is decided once for each database; the text, the types and the errors
-are still SQLAlchemy's. For everything that does not run a hundred times a second, `connection.execute` is the way.
+SQLAlchemy works out at each execution what to send, how values are brought over and what comes back: half of what a
+notification cost its ledger. Here that is worked out once for each database; the text, the types and the errors are
+still SQLAlchemy's. For whatever does not run a hundred times a second `connection.execute` is the way.
 """
 
 from collections import namedtuple
@@ -10,12 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Dialect,
-    Executable,
-)
+from sqlalchemy import ColumnElement, Connection, Dialect, Executable
 from sqlalchemy import exc as sql
 from sqlalchemy.dialects import sqlite
 
@@ -28,7 +23,7 @@ class Statement:
     """One statement, written in SQLAlchemy Core with named parameters.
 
     Args:
-        core: Without expanding parameters: for several ids it is run several times, which PostgreSQL is sent at once.
+        core: Without expanding parameters: several ids are as many runs, which PostgreSQL is sent together.
         returns: The columns that it returns, in their order.
         sets: The columns that an insert is given values for, where it does not say so itself.
     """
@@ -85,14 +80,18 @@ class Statement:
         return found
 
     def _run(
-        self, connection: Connection, compiled: "_Compiled", values: Sequence[Values], **how: bool
+        self,
+        connection: Connection,
+        compiled: "_Compiled",
+        values: Sequence[Values],
+        **returning: bool,  # psycopg's alone: SQLite's driver does not know it
     ) -> Any:
         cursor: Any = connection.connection.cursor()
         try:
             if len(values) == 1:
                 cursor.execute(compiled.text, values[0])
             else:
-                cursor.executemany(compiled.text, values, **how)
+                cursor.executemany(compiled.text, values, **returning)
         except connection.dialect.loaded_dbapi.Error as error:
             # As SQLAlchemy puts it: its classes are what the ledger's callers know. Never with the values.
             raise sql.DBAPIError.instance(
