@@ -10,7 +10,7 @@ from clearance.errors import LedgerUnavailable
 from clearance.ledger.engine import Ledger
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.statement import Statement
-from clearance.ledger.tables import metadata, notifications
+from clearance.ledger.tables import notifications
 from tests.fakes.clock import START
 
 _INSERT = Statement(insert_new(notifications))
@@ -122,9 +122,7 @@ def test_an_error_is_sqlalchemys_and_tells_no_values(ledger: Ledger) -> None:
 
 
 def test_a_schema_that_is_not_there_yet_is_a_ledger_that_is_away(ledger: Ledger) -> None:
-    gone = Statement(
-        delete(metadata.tables["notifications"]).where(notifications.c.id == bindparam("the_id"))
-    )
+    gone = Statement(delete(notifications).where(notifications.c.id == bindparam("the_id")))
     with ledger.write() as connection:
         connection.exec_driver_sql("DROP TABLE notifications")
     with pytest.raises(LedgerUnavailable), ledger.write() as connection:
