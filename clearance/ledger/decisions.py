@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from clearance.decisions.decision import Decision
 from clearance.ledger.insert_new import insert_new
 from clearance.ledger.portions import portions
-from clearance.ledger.statement import Statement
+from clearance.ledger.statement import Asked, Result, Statement, run_together
 from clearance.ledger.tables import approvals, decision_inputs, decisions
 
 DecisionKey = tuple[str, int, str]
@@ -73,11 +73,25 @@ class NewApproval:
 
 def record_decisions(connection: Connection, items: Sequence[NewDecision]) -> None:
     """Keep the decisions. The first one of its key stands: a repeat changes nothing."""
-    if _insert(connection, items):
+    (result,) = run_together(connection, recording(items))
+    recorded(connection, items, result)
+
+
+def recording(items: Sequence[NewDecision]) -> Asked:
+    """As `record_decisions`, to be run together with something else; then comes `recorded`."""
+    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
+    return _INSERT_DECISION, [_row(item) for item in sorted(items, key=lambda item: item.key)]
+
+
+def recorded(connection: Connection, items: Sequence[NewDecision], result: Result) -> None:
+    """Keep also what the decisions were made from, where they bring it, and stand."""
+    with_inputs = [item for item in items if item.inputs is not None]
+    if not with_inputs:
         return
-    _keep_inputs(
-        connection, items, standing(connection, [item.key for item in items if item.inputs is not None])
-    )
+    if result.written == len(items):
+        insert_inputs(connection, with_inputs)
+    else:
+        _keep_inputs(connection, with_inputs, standing(connection, [item.key for item in with_inputs]))
 
 
 def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Decision]:
@@ -85,7 +99,9 @@ def stand_many(connection: Connection, items: Sequence[NewDecision]) -> list[Dec
 
     Of several processes that decide the same, one is first, and the others are told what it decided.
     """
-    if _insert(connection, items):
+    (result,) = run_together(connection, recording(items))
+    if result.written == len(items):
+        insert_inputs(connection, items)
         return [item.decision for item in items]
     found = standing(connection, [item.key for item in items])
     _keep_inputs(connection, items, found)
@@ -128,9 +144,12 @@ def decision_of(row: Row[Any]) -> Decision:
 
 def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> None:
     """Keep the calls. A repeat, after a connection was lost at commit, changes nothing."""
-    if not items:
-        return
-    rows = [
+    run_together(connection, recording_approvals(items))
+
+
+def recording_approvals(items: Sequence[NewApproval]) -> Asked:
+    """As `record_approvals`, to be run together with something else."""
+    return _INSERT_APPROVAL, [
         {
             "id": item.approval_id,
             "subject": item.subject,
@@ -145,7 +164,6 @@ def record_approvals(connection: Connection, items: Sequence[NewApproval]) -> No
         }
         for item in items
     ]
-    _INSERT_APPROVAL.write(connection, rows)
 
 
 def unconfirmed_subjects(connection: Connection, subjects: Sequence[str]) -> set[str]:
@@ -169,25 +187,11 @@ def _row(item: NewDecision) -> dict[str, object]:
     }
 
 
-def _insert(connection: Connection, items: Sequence[NewDecision]) -> bool:
-    """Whether all of them are new; if so, their inputs are kept too."""
-    if not items:
-        return True
-    # In one order everywhere: two transactions with the same customers wait for each other in turn, not in a ring.
-    in_order = sorted(items, key=lambda item: item.key)
-    if _INSERT_DECISION.write(connection, [_row(item) for item in in_order]) < len(items):
-        return False
-    insert_inputs(connection, in_order)
-    return True
-
-
 def _keep_inputs(
     connection: Connection, items: Sequence[NewDecision], found: Mapping[DecisionKey, Row[Any]]
 ) -> None:
     """What is kept must be what the decision that stands was made from."""
-    with_inputs = sorted((item for item in items if item.inputs is not None), key=lambda item: item.key)
-    same = [item for item in with_inputs if found[item.key].inputs_digest == item.inputs_digest]
-    insert_inputs(connection, same)
+    insert_inputs(connection, [item for item in items if found[item.key].inputs_digest == item.inputs_digest])
 
 
 def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
@@ -200,11 +204,10 @@ def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
             "recorded_at": item.decided_at,
             "chunk": item.chunk,
         }
-        for item in items
+        for item in sorted(items, key=lambda item: item.key)
         if item.inputs is not None
     ]
-    if rows:
-        _INSERT_INPUTS.write(connection, rows)
+    _INSERT_INPUTS.write(connection, rows)
 
 
 _SELECT_UNCONFIRMED = (

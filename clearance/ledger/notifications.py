@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from clearance.ledger.insert_new import insert_new
-from clearance.ledger.obligations import add_many
-from clearance.ledger.statement import Statement
+from clearance.ledger.obligations import adding, row_of
+from clearance.ledger.statement import Statement, run_together
 from clearance.ledger.tables import notifications
 from clearance.obligations import Obligation
 
@@ -53,8 +53,12 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
     """Keep what is new, with its obligation; recognise what is not."""
     # In one order everywhere: two transactions with the same notifications wait in turn, not in a ring.
     in_order = sorted(items, key=lambda item: (item.vendor_id, item.kind))
-    if _INSERT.write(connection, [_row(item) for item in in_order]) == len(items):
-        add_many(connection, [item.obligation for item in items])
+    inserted, _ = run_together(
+        connection,
+        (_INSERT, [_row(item) for item in in_order]),
+        (_OWE, [row_of(item.obligation) for item in items]),
+    )
+    if inserted.written == len(items):
         return [Accepted(notification_id=item.notification_id, is_duplicate=False) for item in items]
     vendor_ids = [item.vendor_id for item in items]
     kept = connection.execute(_SELECT_KEPT, {"vendor_ids": vendor_ids}).all()
@@ -63,8 +67,6 @@ def accept_many(connection: Connection, items: Sequence[NewNotification]) -> lis
     for item in items:
         kept_id = id_by_key[(item.kind, item.vendor_id)]
         answers.append(Accepted(notification_id=kept_id, is_duplicate=kept_id != item.notification_id))
-    new = [item.obligation for item, answer in zip(items, answers, strict=True) if not answer.is_duplicate]
-    add_many(connection, new)
     return answers
 
 
@@ -89,6 +91,8 @@ def _row(item: NewNotification) -> dict[str, object]:
 
 
 _INSERT = Statement(insert_new(notifications))
+# Of a duplicate nothing is owed: it was not inserted.
+_OWE = adding(exists().where(notifications.c.id == bindparam("subject")))
 _SELECT_KEPT = select(notifications.c.id, notifications.c.kind, notifications.c.vendor_id).where(
     notifications.c.vendor_id.in_(bindparam("vendor_ids", expanding=True))
 )

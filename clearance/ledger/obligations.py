@@ -25,7 +25,7 @@ from sqlalchemy import (
 from clearance.identifiers import new_id
 from clearance.ledger import dead_letters
 from clearance.ledger.mail_tables import lane_pauses
-from clearance.ledger.statement import Statement
+from clearance.ledger.statement import Asked, Result, Statement, run_together
 from clearance.ledger.tables import obligations
 from clearance.obligations import (
     Claimed,
@@ -68,8 +68,7 @@ class Finish:
 
 def add_many(connection: Connection, items: Sequence[Obligation]) -> None:
     """Owe these from now on."""
-    if items:
-        _ADD.write(connection, [row_of(item) for item in items])
+    _ADD.write(connection, [row_of(item) for item in items])
 
 
 def row_of(item: Obligation) -> dict[str, object]:
@@ -110,8 +109,7 @@ def claimed_rows(
         for each in sorted({request.obligation_id for request in requests})
     ]
     by_id = {row.id: row for row in claim.rows(connection, [run | {"until": until} for run in asked])}
-    if left := [run for run in asked if run["the_id"] not in by_id]:
-        _WAIT_FOR_RESUME.write(connection, left)
+    _WAIT_FOR_RESUME.write(connection, [run for run in asked if run["the_id"] not in by_id])
     # pop: the same id twice in one group has one winner
     return [by_id.pop(request.obligation_id, None) for request in requests]
 
@@ -127,13 +125,21 @@ def renew_many(connection: Connection, claims: Sequence[tuple[Claimed, datetime]
 
 def finish_many(connection: Connection, finishes: Sequence[Finish]) -> list[bool]:
     """End attempts. False for one whose obligation was taken over meanwhile: its outcome is not recorded."""
+    (ended,) = run_together(connection, finishing(finishes))
+    return finished(connection, finishes, ended)
+
+
+def finishing(finishes: Sequence[Finish]) -> Asked:
+    """What ends those of them that are done, to be run together with something else; then comes `finished`."""
     done = [item for item in finishes if isinstance(item.outcome, Done)]
-    won: set[tuple[ObligationId, int]] = set()
-    if done:
-        now = max(item.now for item in done)
-        held = sorted((item.claimed.obligation_id, item.claimed.attempt) for item in done)
-        runs = [{"the_id": each, "attempt": attempt, "now": now} for each, attempt in held]
-        won.update((row.id, row.attempts) for row in _FINISH_DONE.rows(connection, runs))
+    # In one order everywhere: two who end the same wait for each other in turn, not in a ring.
+    held = sorted((item.claimed.obligation_id, item.claimed.attempt, item.now) for item in done)
+    return _FINISH_DONE, [{"the_id": each, "attempt": attempt, "now": now} for each, attempt, now in held]
+
+
+def finished(connection: Connection, finishes: Sequence[Finish], ended: Result) -> list[bool]:
+    """As `finish_many`, once those that are done have been ended."""
+    won = {(row.id, row.attempts) for row in ended.rows}
     for item in finishes:
         if isinstance(item.outcome, Done):
             continue
@@ -230,6 +236,14 @@ _NEW = (
     "trace_id",
 )
 _ADD = Statement(insert(obligations), sets=_NEW)
+
+
+def adding(condition: ColumnElement[bool]) -> Statement:
+    """The statement that adds an obligation, by `row_of` it, where the condition holds."""
+    values = [bindparam(name, type_=obligations.c[name].type) for name in _NEW]
+    return Statement(insert(obligations).from_select(_NEW, select(*values).where(condition)))
+
+
 # The ids alone as well: SQLite finds no index for a list of pairs, and would read every obligation there ever was.
 _KEYS = and_(
     obligations.c.id.in_(bindparam("ids", expanding=True)),

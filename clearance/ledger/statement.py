@@ -2,8 +2,9 @@
 
 SQLAlchemy works out at each execution what to send, how values are brought over and what comes back: nearly half of
 the processor time that a notification took in its ledger on SQLite, a third on PostgreSQL. Here that is worked out
-once for each database; the text, the types and the errors are still SQLAlchemy's. For whatever does not run a hundred
-times a second `connection.execute` is the way.
+once for each database; the text, the types and the errors are still SQLAlchemy's. Several go to PostgreSQL together,
+so that a transaction waits for it twice, however many they are. For whatever does not run a hundred times a second
+`connection.execute` is the way.
 """
 
 from collections import namedtuple
@@ -18,6 +19,19 @@ from sqlalchemy.dialects import sqlite
 Values = Mapping[str, object]
 _Convert = Callable[[Any], Any]
 _NAMED = sqlite.dialect(paramstyle="named")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a statement, all its runs together.
+
+    Attributes:
+        written: How many rows of its table it wrote.
+        rows: What it returned, as named tuples in the order of its runs.
+    """
+
+    written: int
+    rows: Sequence[Any]
 
 
 class Statement:
@@ -39,71 +53,49 @@ class Statement:
         self._by_dialect: dict[str, _Compiled] = {}
 
     def write(self, connection: Connection, runs: Sequence[Values]) -> int:
-        """Run it once for each of `runs`, in this order.
+        """How many rows it wrote, run by itself: as `run_together`."""
+        return run_together(connection, (self, runs))[0].written
 
-        Returns:
-            How many rows of its table that wrote.
+    def rows(self, connection: Connection, runs: Sequence[Values]) -> Sequence[Any]:
+        """What it returned, run by itself: as `run_together`."""
+        return run_together(connection, (self, runs))[0].rows
 
-        Raises:
-            sqlalchemy.exc.DBAPIError: As `connection.execute` does.
-        """
-        compiled = self._compiled(connection.dialect)
-        cursor = self._run(connection, compiled, [compiled.bound(run) for run in runs])
-        written: int = cursor.rowcount
-        cursor.close()
-        return written
+    def call(self, dialect: Dialect, runs: Sequence[Values]) -> "_Call":
+        """All its runs as one database's driver takes them."""
+        compiled = self._by_dialect.get(dialect.name)
+        if compiled is None:
+            compiled = _compile(self._core, self._returns, self._sets, dialect)
+            self._by_dialect[dialect.name] = compiled
+        return _Call(compiled, [compiled.bound(run) for run in runs], self._row)
 
-    def rows(self, connection: Connection, runs: Sequence[Values]) -> list[Any]:
-        """Run it once for each of `runs`, in this order.
 
-        Returns:
-            What they return, all runs together, as named tuples.
+Asked = tuple[Statement, Sequence[Values]]
+"""A statement and the values of its runs; of none it is not run."""
 
-        Raises:
-            sqlalchemy.exc.DBAPIError: As `connection.execute` does.
-        """
-        compiled = self._compiled(connection.dialect)
-        found: list[Any] = []
-        # SQLite's driver takes several values only where nothing comes back, and for it a run costs nothing to begin.
-        portions = [[run] for run in runs] if connection.dialect.name == "sqlite" else [runs]
-        for portion in portions:
-            cursor = self._run(connection, compiled, [compiled.bound(run) for run in portion], returning=True)
-            found += cursor.fetchall()
-            while len(portion) > 1 and cursor.nextset():
-                found += cursor.fetchall()
-            cursor.close()
-        return [self._row(*compiled.read(row)) for row in found]
 
-    def _compiled(self, dialect: Dialect) -> "_Compiled":
-        found = self._by_dialect.get(dialect.name)
-        if found is None:
-            found = self._by_dialect[dialect.name] = _compile(self._core, self._returns, self._sets, dialect)
-        return found
+def run_together(connection: Connection, *asked: Asked) -> list[Result]:
+    """Run each statement once for each of its runs, all in this order.
 
-    def _run(
-        self,
-        connection: Connection,
-        compiled: "_Compiled",
-        values: Sequence[Values],
-        **returning: bool,  # psycopg's alone: SQLite's driver does not know it
-    ) -> Any:
-        cursor: Any = connection.connection.cursor()
-        try:
-            if len(values) == 1:
-                cursor.execute(compiled.text, values[0])
-            else:
-                cursor.executemany(compiled.text, values, **returning)
-        except connection.dialect.loaded_dbapi.Error as error:
-            # As SQLAlchemy puts it: its classes are what the ledger's callers know. Never with the values.
-            raise sql.DBAPIError.instance(
-                compiled.text,
-                None,
-                error,
-                connection.dialect.loaded_dbapi.Error,
-                hide_parameters=True,
-                dialect=connection.dialect,
-            ) from None
-        return cursor
+    PostgreSQL is sent them together: what one wrote the next one finds, but nobody looks in between.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: As `connection.execute` does.
+    """
+    calls = [statement.call(connection.dialect, runs) for statement, runs in asked]
+    driver: Any = connection.connection.driver_connection
+    error_class = connection.dialect.loaded_dbapi.Error
+    try:
+        return (
+            _on_sqlite(driver, calls)
+            if connection.dialect.name == "sqlite"
+            else _on_postgresql(driver, calls)
+        )
+    except error_class as error:
+        # As SQLAlchemy puts it: its classes are what the ledger's callers know. Never with the values.
+        text = "\n".join(call.compiled.text for call in calls)
+        raise sql.DBAPIError.instance(
+            text, None, error, error_class, hide_parameters=True, dialect=connection.dialect
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +127,63 @@ class _Compiled:
             value if convert is None else convert(value)
             for value, convert in zip(row, self.reads, strict=True)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A statement with the values of its runs; `row` makes a named tuple of what comes back."""
+
+    compiled: _Compiled
+    values: Sequence[dict[str, Any]]
+    row: Callable[..., Any]
+
+    def result(self, written: int, found: Sequence[Sequence[Any]]) -> Result:
+        """What the driver gave, as the caller gets it."""
+        return Result(written, [self.row(*self.compiled.read(row)) for row in found])
+
+
+def _on_sqlite(driver: Any, calls: Sequence[_Call]) -> list[Result]:
+    results = []
+    for call in calls:
+        cursor, found = driver.cursor(), []
+        if call.compiled.reads:
+            # Its driver takes several values only where nothing comes back, and for it a run costs nothing to begin.
+            for each in call.values:
+                found += cursor.execute(call.compiled.text, each).fetchall()
+        else:
+            cursor.executemany(call.compiled.text, call.values)
+        results.append(call.result(cursor.rowcount, found))
+        cursor.close()
+    return results
+
+
+def _on_postgresql(driver: Any, calls: Sequence[_Call]) -> list[Result]:
+    if not any(call.values for call in calls):
+        return [Result(0, ()) for _ in calls]
+    with driver.pipeline():
+        cursors = [_sent(driver.cursor(), call) for call in calls]
+    return [call.result(*_came_back(cursor, call)) for call, cursor in zip(calls, cursors, strict=True)]
+
+
+def _sent(cursor: Any, call: _Call) -> Any:
+    if len(call.values) == 1:
+        cursor.execute(call.compiled.text, call.values[0])
+    elif call.values:
+        cursor.executemany(call.compiled.text, call.values, returning=bool(call.compiled.reads))
+    return cursor
+
+
+def _came_back(cursor: Any, call: _Call) -> tuple[int, list[Any]]:
+    if not call.values:
+        return 0, []
+    found = []
+    if call.compiled.reads:
+        found += cursor.fetchall()
+        while len(call.values) > 1 and cursor.nextset():
+            found += cursor.fetchall()
+    written: int = cursor.rowcount
+    cursor.close()
+    return written, found
 
 
 def _compile(

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from clearance.decisions.decision import Decision
-from clearance.ledger import notifications, obligations, tables
+from clearance.ledger import obligations, tables
 from clearance.ledger.decisions import (
     NewApproval,
     NewDecision,
     decisions_about,
-    record_approvals,
-    record_decisions,
+    recorded,
+    recording,
+    recording_approvals,
     unconfirmed_subjects,
 )
-from clearance.obligations import Claimed, Done
+from clearance.ledger.statement import Asked, Statement, run_together
+from clearance.obligations import Claimed, Done, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +72,38 @@ def finish_many(connection: Connection, answers: Sequence[Answered]) -> list[boo
 
     The body of a notification that is done is dropped with it: nothing will read it again.
     """
-    record_decisions(connection, [answer.decision for answer in answers if answer.decision])
-    record_approvals(connection, [approval for answer in answers for approval in answer.approvals])
-    results = obligations.finish_many(connection, [answer.finish for answer in answers])
-    done = [
-        answer.finish.claimed.subject
-        for answer, is_ours in zip(answers, results, strict=True)
-        if is_ours and isinstance(answer.finish.outcome, Done)
-    ]
-    if done:
-        notifications.forget_bodies(connection, done)
-    return results
+    decided = [answer.decision for answer in answers if answer.decision]
+    finishes = [answer.finish for answer in answers]
+    decisions, _, ended, _ = run_together(
+        connection,
+        recording(decided),
+        recording_approvals([approval for answer in answers for approval in answer.approvals]),
+        obligations.finishing(finishes),
+        _forgetting(finishes),
+    )
+    recorded(connection, decided, decisions)
+    return obligations.finished(connection, finishes, ended)
+
+
+def _forgetting(finishes: Sequence[obligations.Finish]) -> Asked:
+    held = [item.claimed for item in finishes if isinstance(item.outcome, Done)]
+    # In one order everywhere: two who end the same wait for each other in turn, not in a ring.
+    runs = [{"subject": each.subject, "held": each.obligation_id, "attempt": each.attempt} for each in held]
+    return _FORGET_BODY, sorted(runs, key=itemgetter("subject"))
 
 
 _BODY = select(tables.notifications.c.body).where(tables.notifications.c.id == tables.obligations.c.subject)
 _CLAIM = obligations.claiming(_BODY.scalar_subquery().label("body"))
+# Of one that is done, and was while we held it.
+_FORGET_BODY = Statement(
+    update(tables.notifications)
+    .where(
+        tables.notifications.c.id == bindparam("subject"),
+        exists().where(
+            tables.obligations.c.id == bindparam("held"),
+            tables.obligations.c.attempts == bindparam("attempt"),
+            tables.obligations.c.state == State.DONE.value,
+        ),
+    )
+    .values(body=None)
+)

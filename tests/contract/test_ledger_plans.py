@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Dialect, event
 
 from clearance.decisions.decision import Decision
 from clearance.ledger import (
@@ -44,14 +44,15 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[L
     ) -> None:
         statements.append((statement, parameters[0] if many else parameters))
 
-    run = Statement._run
+    call = Statement.call
 
-    def _noted(self: Statement, connection: Any, compiled: Any, values: Any, **how: Any) -> Any:
-        statements.append((compiled.text, values[0]))
-        return run(self, connection, compiled, values, **how)
+    def _noted(self: Statement, dialect: Dialect, runs: Any) -> Any:
+        called = call(self, dialect, runs)
+        statements.extend((called.compiled.text, values) for values in called.values[:1])
+        return called
 
     # Those that the driver is given straight SQLAlchemy does not see.
-    monkeypatch.setattr(Statement, "_run", _noted)
+    monkeypatch.setattr(Statement, "call", _noted)
     yield ledger, statements
     ledger.close()
 

@@ -9,7 +9,7 @@ from sqlalchemy import exc as sql
 from clearance.errors import LedgerUnavailable
 from clearance.ledger.engine import Ledger
 from clearance.ledger.insert_new import insert_new
-from clearance.ledger.statement import Statement
+from clearance.ledger.statement import Statement, run_together
 from clearance.ledger.tables import notifications
 from tests.fakes.clock import START
 
@@ -97,6 +97,50 @@ def test_what_the_statement_says_itself_needs_no_value(ledger: Ledger) -> None:
 
         found = _READ.rows(connection, [{"the_id": "a"}, {"the_id": "b"}])
     assert [(row.body, row.customer_id) for row in found] == [(None, "C1"), (b"other", None)]
+
+
+def test_what_one_wrote_the_next_one_finds(ledger: Ledger) -> None:
+    forget = Statement(
+        update(notifications).where(notifications.c.id == bindparam("the_id")).values(body=None)
+    )
+    with ledger.write() as connection:
+        inserted, nothing, forgotten, found, nobody = run_together(
+            connection,
+            (_INSERT, [_row("a", body=b"1"), _row("b", body=b"2"), _row("a", body=b"3")]),
+            (_INSERT, []),
+            (forget, [{"the_id": "b"}, {"the_id": "c"}]),
+            (_READ, [{"the_id": "b"}, {"the_id": "c"}, {"the_id": "a"}]),
+            (_READ, []),
+        )
+
+    assert (inserted.written, forgotten.written) == (2, 1)
+    assert (nothing.written, list(nothing.rows)) == (0, [])
+    assert [(row.id, row.body) for row in found.rows] == [("b", None), ("a", b"1")]
+    assert list(nobody.rows) == []
+
+
+def test_nothing_at_all_may_be_asked(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        assert run_together(connection) == []
+        assert _INSERT.write(connection, []) == 0
+        assert list(_READ.rows(connection, [])) == []
+
+
+def test_of_those_together_an_error_of_one_undoes_all_and_the_ledger_goes_on(ledger: Ledger) -> None:
+    doubled = Statement(notifications.insert(), sets=[column.name for column in notifications.columns])
+    with pytest.raises(sql.IntegrityError), ledger.write() as connection:
+        run_together(
+            connection,
+            (_INSERT, [_row("a")]),
+            (doubled, [_row("a", customer_id="secret-customer")]),
+            (_INSERT, [_row("b"), _row("c")]),
+            (_READ, [{"the_id": "a"}, {"the_id": "b"}]),
+        )
+
+    with ledger.write() as connection:
+        assert _INSERT.write(connection, [_row("d")]) == 1
+    with ledger.read() as connection:
+        assert [row.id for row in _READ.rows(connection, [{"the_id": each} for each in "abcd"])] == ["d"]
 
 
 def test_a_naive_time_and_a_missing_value_are_refused(ledger: Ledger) -> None:
