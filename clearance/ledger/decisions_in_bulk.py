@@ -7,9 +7,9 @@ notification or a chunk stands, and who comes later is told what it was.
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, cast
 
-import orjson
 from sqlalchemy import Connection
 
 from clearance.decisions.decision import Decision
@@ -37,14 +37,14 @@ def _insert_sqlite(connection: Connection, items: Sequence[NewDecision]) -> int:
     moment = _moment_writer(connection)
     rows = [
         (
-            item.subject,
             item.customer_id,
             item.decision.approved,
             _reasons(item.decision.reasons),
-            item.decision.rules_version,
             item.inputs_digest,
-            moment(item.decided_at),
             item.decision.policy,
+            item.subject,
+            item.decision.rules_version,
+            moment(item.decided_at),
             item.chunk,
         )
         for item in items
@@ -53,22 +53,23 @@ def _insert_sqlite(connection: Connection, items: Sequence[NewDecision]) -> int:
 
 
 def _insert_postgresql(connection: Connection, items: Sequence[NewDecision]) -> int:
-    """As one value: half the time of an array for each column, and that of COPY without its temporary table."""
-    rows = [
-        {
-            "subject": item.subject,
-            "customer_id": item.customer_id,
-            "approved": item.decision.approved,
-            "reasons": _reasons(item.decision.reasons),
-            "rules_version": item.decision.rules_version,
-            "inputs_digest": item.inputs_digest,
-            "decided_at": item.decided_at,
-            "policy": item.decision.policy,
-            "chunk": item.chunk,
-        }
-        for item in items
-    ]
-    return connection.exec_driver_sql(_INSERT_POSTGRESQL, (orjson.dumps(rows).decode(),)).rowcount
+    """As binary arrays: of the ways measured, COPY and JSON among them, the one that costs the server least."""
+    written = 0
+    for shared, members in groupby(items, key=_shared):
+        own = list(members)
+        arrays = (
+            [item.customer_id for item in own],
+            [item.decision.approved for item in own],
+            [_reasons(item.decision.reasons) for item in own],
+            [item.inputs_digest for item in own],
+            [item.decision.policy for item in own],
+        )
+        written += connection.exec_driver_sql(_INSERT_POSTGRESQL, (*shared, *arrays)).rowcount
+    return written
+
+
+def _shared(item: NewDecision) -> tuple[object, ...]:
+    return item.subject, item.decision.rules_version, item.decided_at, item.chunk
 
 
 def _moment_writer(connection: Connection) -> Any:
@@ -82,21 +83,15 @@ def _reasons(reasons: tuple[str, ...]) -> str:
     return json.dumps(reasons)
 
 
-_KIND_BY_COLUMN = {
-    "subject": "text",
-    "customer_id": "text",
-    "approved": "boolean",
-    "reasons": "text",
-    "rules_version": "text",
-    "inputs_digest": "text",
-    "decided_at": "timestamptz",
-    "policy": "text",
-    "chunk": "integer",
-}
-_NAMES = ", ".join(_KIND_BY_COLUMN)
-_PLACES = ", ".join("?" * len(_KIND_BY_COLUMN))
-_INSERT_SQLITE = f"INSERT INTO decisions ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own columns
+_NAMES = "customer_id, approved, reasons, inputs_digest, policy"
+_SHARED_NAMES = "subject, rules_version, decided_at, chunk"
+_INSERT_SQLITE = (
+    f"INSERT INTO decisions ({_NAMES}, {_SHARED_NAMES})"  # noqa: S608 - names of our own columns
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+# What all of a chunk say is said once; b: the driver writes it as the server keeps it.
 _INSERT_POSTGRESQL = (
-    f"INSERT INTO decisions ({_NAMES}) SELECT * FROM json_to_recordset(%s::json) AS new"  # noqa: S608 - names of our own columns
-    f" ({', '.join(map(' '.join, _KIND_BY_COLUMN.items()))}) ON CONFLICT DO NOTHING"
+    f"INSERT INTO decisions ({_SHARED_NAMES}, {_NAMES})"  # noqa: S608 - names of our own columns
+    " SELECT %s, %s, %s::timestamptz, %s::integer, * FROM"
+    " unnest(%b::text[], %b::boolean[], %b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING"
 )
