@@ -8,7 +8,7 @@ publishes it.
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic, perf_counter, sleep
+from time import monotonic, sleep, thread_time
 
 import structlog
 
@@ -22,8 +22,9 @@ Publish = Callable[[Sequence[Due]], None]
 
 _MAX_BATCH = 200
 _MOST_WAITING = 20_000
-# After a batch others may gather for the next one, for longer the longer it took: on an idle machine at 100 a second
-# nothing waits; on a busy one, and at 500 a second, they share messages, which spares everybody behind.
+# After a batch others may gather for the next one, for longer the more of the processor it took: at 100 a second hardly
+# anything waits; at 500 they share messages, which spares everybody behind. Not by how long it took: on a busy machine
+# most of that is waiting for others.
 _REST_PER_WORK, _SHORTEST_REST_S, _LONGEST_REST_S = 4.0, 0.004, 0.025
 # After a failure the next batches are left to the guardian for this long, so that a hung broker blocks no shutdown.
 _PAUSE_AFTER_FAILURE_S = 0.5
@@ -65,10 +66,10 @@ class BackgroundPublisher:
                     is_last = True
                 else:
                     batch.append(due)
-            started = perf_counter()
+            started = thread_time()
             self._publish_or_leave(batch)
             if not is_last:
-                sleep(_rest_s(perf_counter() - started))
+                sleep(_rest_s(thread_time() - started))
 
     def _publish_or_leave(self, batch: Sequence[Due]) -> None:
         if monotonic() < self._not_before:

@@ -99,11 +99,11 @@ def test_what_comes_up_meanwhile_is_one_batch(publisher: BackgroundPublisher, br
 
 
 @pytest.mark.parametrize(("took_s", "rest_s"), [(0.0005, 0.004), (0.003, 0.012), (1.0, 0.025)])
-def test_others_may_gather_for_longer_the_longer_a_batch_took(
+def test_others_may_gather_for_longer_the_more_of_the_processor_a_batch_took(
     monkeypatch: pytest.MonkeyPatch, took_s: float, rest_s: float
 ) -> None:
     seconds, rests = _Seconds(), list[float]()
-    monkeypatch.setattr(publishing, "perf_counter", seconds)
+    monkeypatch.setattr(publishing, "thread_time", seconds)
     monkeypatch.setattr(publishing, "sleep", rests.append)
 
     def publish(_batch: Sequence[Due]) -> None:
