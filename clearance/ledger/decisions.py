@@ -191,11 +191,12 @@ def _keep_inputs(
     connection: Connection, items: Sequence[NewDecision], found: Mapping[DecisionKey, Row[Any]]
 ) -> None:
     """What is kept must be what the decision that stands was made from."""
-    insert_inputs(connection, [item for item in items if found[item.key].inputs_digest == item.inputs_digest])
+    insert_inputs(connection, (item for item in items if found[item.key].inputs_digest == item.inputs_digest))
 
 
-def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
+def insert_inputs(connection: Connection, items: Iterable[NewDecision]) -> None:
     """Keep what decisions were made from, where they bring it; they must be those that stand."""
+    with_inputs = sorted((item for item in items if item.inputs is not None), key=lambda item: item.key)
     rows = [
         {
             "subject": item.subject,
@@ -204,8 +205,7 @@ def insert_inputs(connection: Connection, items: Sequence[NewDecision]) -> None:
             "recorded_at": item.decided_at,
             "chunk": item.chunk,
         }
-        for item in sorted(items, key=lambda item: item.key)
-        if item.inputs is not None
+        for item in with_inputs
     ]
     _INSERT_INPUTS.write(connection, rows)
 
