@@ -2,9 +2,9 @@
 
 SQLAlchemy works out at each execution what to send, how values are brought over and what comes back: nearly half of
 the processor time that a notification took in its ledger on SQLite, a third on PostgreSQL. Here that is worked out
-once for each database; the text, the types and the errors are still SQLAlchemy's. Several go to PostgreSQL together,
-so that a transaction waits for it twice, however many they are. For whatever does not run a hundred times a second
-`connection.execute` is the way.
+once for each database; the text, the types and the errors are still SQLAlchemy's. Several go to PostgreSQL together:
+a transaction about one notification waits for it twice, however many they are. For whatever does not run a hundred
+times a second `connection.execute` is the way.
 """
 
 from collections import namedtuple
@@ -26,7 +26,7 @@ class Result:
     """What became of a statement, all its runs together.
 
     Attributes:
-        written: How many rows of its table it wrote.
+        written: How many rows of its table it wrote; of one that returns them, they are the number.
         rows: What it returned, as named tuples in the order of its runs.
     """
 
