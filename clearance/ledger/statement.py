@@ -2,9 +2,8 @@
 
 SQLAlchemy works out at each execution what to send, how values are brought over and what comes back: nearly half of
 the processor time that a notification took in its ledger on SQLite, a third on PostgreSQL. Here that is worked out
-once for each database; the text, the types and the errors are still SQLAlchemy's. Several go to PostgreSQL together:
-a transaction about one notification waits for it twice, however many they are. For whatever does not run a hundred
-times a second `connection.execute` is the way.
+once for each database; the text, the types and the errors are still SQLAlchemy's. Several go to PostgreSQL together,
+which is not waited for in between. For whatever does not run a hundred times a second `connection.execute` is the way.
 """
 
 from collections import namedtuple
